@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What a failure looks like.
+ *
+ * Functions return 0 or a negative errno; that is what code acts on. Where a person must understand the failure,
+ * the last argument is a caller-allocated ReeveError that names the class of the failure (one of ten that every
+ * interface of reeve knows, see common/error-table.h), the offending input field, and a sentence. Nothing here
+ * allocates, so an error can always be reported, out of memory included.
+ *
+ * A ReeveError is filled only when the function fails. `reterr` may be NULL: the caller does not care why. */
+
+#include <stdarg.h>
+#include <stdbool.h>
+
+#include "basic/macro.h"
+
+typedef enum ReeveErrorCode {
+        REEVE_ERROR_NONE = 0,
+        REEVE_ERROR_NO_SUCH_TASK,
+        REEVE_ERROR_ALREADY_EXISTS,
+        REEVE_ERROR_ALREADY_FINISHED,
+        REEVE_ERROR_INVALID_ARGUMENT, /* `field` names it */
+        REEVE_ERROR_PERMISSION_DENIED,
+        REEVE_ERROR_LIMIT_EXCEEDED, /* `field` names the limit or the field that is over it */
+        REEVE_ERROR_POLICY_VIOLATION,
+        REEVE_ERROR_EXEC_FAILED, /* `number` is the errno, `field` the path */
+        REEVE_ERROR_UNAVAILABLE, /* try again later: disk full, launcher away, shutting down */
+        REEVE_ERROR_INTERNAL,
+        _REEVE_ERROR_MAX,
+} ReeveErrorCode;
+
+typedef struct ReeveError {
+        ReeveErrorCode code;
+        int number;      /* errno value behind the failure, positive; 0 if there is none */
+        char field[256]; /* input field, limit or path at fault; "" if none */
+        char text[512];  /* a sentence without newline or full stop, for people */
+} ReeveError;
+
+#define REEVE_ERROR_NULL                 \
+        (ReeveError)                     \
+        {                                \
+                .code = REEVE_ERROR_NONE \
+        }
+
+/* Fills *reterr (unless it is NULL) and returns the negative errno that belongs to `code`:
+ * NoSuchTask -ENOENT, AlreadyExists -EEXIST, AlreadyFinished -ESTALE, InvalidArgument -EINVAL, PermissionDenied
+ * -EPERM, LimitExceeded -E2BIG, PolicyViolation -EACCES, ExecFailed -ENOEXEC, Unavailable -EAGAIN, Internal -EIO.
+ * `field` may be NULL. Text that does not fit is cut. */
+int reeve_error_set(ReeveError *reterr, ReeveErrorCode code, const char *field, const char *format, ...)
+                _printf_(4, 5);
+
+/* As reeve_error_set(), for a failed system or library call: `number` (negative or positive errno) is kept, its
+ * text is appended as ": No such file or directory", and -abs(number) is returned. The code is the one that fits
+ * the errno (ENOSPC, EDQUOT, EAGAIN, EMFILE, ENFILE, ENOMEM: Unavailable; EPERM, EACCES: PermissionDenied;
+ * everything else: Internal). */
+int reeve_error_errno(ReeveError *reterr, int number, const char *field, const char *format, ...)
+                _printf_(4, 5);
+
+/* The negative errno of a code, as listed above; 0 for NONE. */
+int reeve_error_code_to_errno(ReeveErrorCode code);
+
+/* True for conditions of the moment, after which the same call may work. */
+bool errno_is_transient(int number);

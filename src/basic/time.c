@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Formatting of times for people; two units at most, because nobody reads a third. */
+
+#include "basic/time.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+char *usec_format_span(usec_t span, char *buffer, size_t size)
+{
+        assert(buffer);
+
+        if (span == USEC_INFINITY)
+                snprintf(buffer, size, "infinity");
+        else if (span < USEC_PER_MSEC)
+                snprintf(buffer, size, "%" PRIu64 "us", span);
+        else if (span < USEC_PER_SEC)
+                snprintf(buffer, size, "%" PRIu64 "ms", span / USEC_PER_MSEC);
+        else if (span < USEC_PER_MINUTE)
+                snprintf(buffer, size, "%" PRIu64 ".%" PRIu64 "s", span / USEC_PER_SEC,
+                         span % USEC_PER_SEC / (USEC_PER_SEC / 10));
+        else if (span < USEC_PER_HOUR)
+                snprintf(buffer, size, "%" PRIu64 "min %" PRIu64 "s", span / USEC_PER_MINUTE,
+                         span % USEC_PER_MINUTE / USEC_PER_SEC);
+        else if (span < USEC_PER_DAY)
+                snprintf(buffer, size, "%" PRIu64 "h %" PRIu64 "min", span / USEC_PER_HOUR,
+                         span % USEC_PER_HOUR / USEC_PER_MINUTE);
+        else
+                snprintf(buffer, size, "%" PRIu64 "d %" PRIu64 "h", span / USEC_PER_DAY,
+                         span % USEC_PER_DAY / USEC_PER_HOUR);
+        return buffer;
+}
+
+char *usec_format_realtime(usec_t realtime, char *buffer, size_t size)
+{
+        time_t seconds = (time_t)(realtime / USEC_PER_SEC);
+        struct tm tm;
+
+        assert(buffer);
+
+        if (realtime == 0 || realtime == USEC_INFINITY || !localtime_r(&seconds, &tm) ||
+            strftime(buffer, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+                snprintf(buffer, size, "-");
+        return buffer;
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* See the header: the table there is this table. */
+
+#include "common/instance.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+        const char *system;  /* absolute */
+        const char *private; /* below the root */
+} places[_INSTANCE_PATH_MAX] = {
+        [INSTANCE_SOCKET] = { "/run/reeve/io.reeve.Registry", "/io.reeve.Registry" },
+        [INSTANCE_LAUNCHER_SOCKET] = { "/run/reeve/launcher", "/launcher" },
+        [INSTANCE_RECORDS] = { "/run/reeve/tasks", "/tasks" },
+        [INSTANCE_STATE] = { "/var/lib/reeve", "" },
+        [INSTANCE_DATABASE] = { "/var/lib/reeve/registry.db", "/registry.db" },
+        [INSTANCE_OUTPUT] = { "/var/lib/reeve/output", "/output" },
+        [INSTANCE_BACKUP] = { "/var/lib/reeve/backup", "/backup" },
+        [INSTANCE_LAUNCHER_STATE] = { "/var/lib/reeve-launcher", "/launcher-state" },
+        [INSTANCE_SETTINGS] = { "/etc/reeve/reeved.conf.d", "/reeved.conf.d" },
+        [INSTANCE_REEVED_PID] = { "/run/reeve/reeved.pid", "/reeved.pid" },
+        [INSTANCE_LAUNCHER_PID] = { "/run/reeve/reeve-launcher.pid", "/reeve-launcher.pid" },
+};
+
+static bool prefix_is_valid(const char *prefix)
+{
+        size_t n = strspn(prefix, "abcdefghijklmnopqrstuvwxyz0123456789-");
+        return n >= 1 && n <= INSTANCE_PREFIX_MAX && prefix[n] == '\0' && prefix[0] != '-';
+}
+
+static uint32_t fnv1a(const char *text)
+{
+        uint32_t h = UINT32_C(2166136261);
+        for (; *text; text++)
+                h = (h ^ (unsigned char)*text) * UINT32_C(16777619);
+        return h;
+}
+
+int instance_init(Instance *i, const char *root, const char *prefix, ReeveError *reterr)
+{
+        char resolved[PATH_MAX];
+
+        assert(i);
+
+        if (prefix && !prefix_is_valid(prefix))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "prefix",
+                                       "'%s' is not 1 to %d characters of a-z, 0-9 and -", prefix,
+                                       INSTANCE_PREFIX_MAX);
+
+        *i = (Instance){ 0 };
+        if (!root || strcmp(root, "/") == 0) {
+                strcpy(i->prefix, prefix ?: "reeve");
+                return 0;
+        }
+
+        if (root[0] != '/')
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "root",
+                                       "'%s' is not an absolute path", root);
+        if (!realpath(root, resolved))
+                return reeve_error_errno(reterr, errno, "root", "cannot resolve '%s'", root);
+        /* The longest name below must still fit, in a path and in a socket address. */
+        if (strlen(resolved) > 80)
+                return reeve_error_set(
+                                reterr, REEVE_ERROR_LIMIT_EXCEEDED, "root",
+                                "'%s' is longer than 80 characters, a socket below it could not be named",
+                                resolved);
+        strcpy(i->root, resolved);
+        if (prefix)
+                strcpy(i->prefix, prefix);
+        else
+                snprintf(i->prefix, sizeof(i->prefix), "reeve-%08x", fnv1a(resolved));
+        return 0;
+}
+
+int instance_path(const Instance *i, InstancePath which, char *ret, size_t size)
+{
+        assert(i);
+        assert(which >= 0 && which < _INSTANCE_PATH_MAX);
+        assert(ret);
+
+        int n = i->root[0] ? snprintf(ret, size, "%s%s", i->root, places[which].private)
+                           : snprintf(ret, size, "%s", places[which].system);
+        return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Where an instance of reeve keeps its things. The system's instance has root "/" and the usual places below
+ * /run, /var/lib and /etc; a private one (`./dev up DIR`) has everything directly below DIR. Instances differ in
+ * root and prefix, and never meet.
+ *
+ *                       root /                                 root DIR
+ *     varlink socket    /run/reeve/io.reeve.Registry           DIR/io.reeve.Registry
+ *     launcher socket   /run/reeve/launcher                    DIR/launcher
+ *     records           /run/reeve/tasks                       DIR/tasks
+ *     state             /var/lib/reeve                         DIR
+ *     database          /var/lib/reeve/registry.db             DIR/registry.db
+ *     output            /var/lib/reeve/output                  DIR/output
+ *     backups           /var/lib/reeve/backup                  DIR/backup
+ *     launcher's state  /var/lib/reeve-launcher                DIR/launcher-state
+ *     settings          /etc/reeve/reeved.conf.d               DIR/reeved.conf.d
+ *     pid files         /run/reeve/{reeved,reeve-launcher}.pid DIR/{reeved,reeve-launcher}.pid
+ *     cgroup pool       <mount>/reeve.pool                     <mount>/reeve-<hash>.pool
+ */
+
+#include <limits.h>
+
+#include "basic/error.h"
+
+#define INSTANCE_PREFIX_MAX 32
+
+typedef struct Instance {
+        char root[PATH_MAX];                  /* absolute, no trailing slash; "" for "/" */
+        char prefix[INSTANCE_PREFIX_MAX + 1]; /* "reeve" or "reeve-<8 hex digits>" */
+} Instance;
+
+typedef enum InstancePath {
+        INSTANCE_SOCKET,
+        INSTANCE_LAUNCHER_SOCKET,
+        INSTANCE_RECORDS,
+        INSTANCE_STATE,
+        INSTANCE_DATABASE,
+        INSTANCE_OUTPUT,
+        INSTANCE_BACKUP,
+        INSTANCE_LAUNCHER_STATE,
+        INSTANCE_SETTINGS,
+        INSTANCE_REEVED_PID,
+        INSTANCE_LAUNCHER_PID,
+        _INSTANCE_PATH_MAX,
+} InstancePath;
+
+/* `root` NULL or "/" is the system's instance. Any other must be an absolute path of an existing directory; it is
+ * resolved (realpath), and the prefix is derived from it by FNV-1a, unless `prefix` is given (1 to 32 characters
+ * of [a-z0-9-]). */
+int instance_init(Instance *i, const char *root, const char *prefix, ReeveError *reterr);
+
+/* Writes the path into the caller's buffer; -ENAMETOOLONG if it does not fit. */
+int instance_path(const Instance *i, InstancePath which, char *ret, size_t size);

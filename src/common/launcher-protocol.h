@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Interface io.reeve.Launcher1, spoken peer to peer (sd-bus without a bus daemon) between reeved and the launcher
+ * over a Unix stream socket. The launcher is the server; it trusts nothing that comes in.
+ *
+ *     Authorize   h spec -> ay ticket
+ *     Launch      h spec, ay ticket, u attempt, a{sv} added, ah stdio
+ *                     -> i pid, t start_ticks, t started_realtime_usec, t started_boottime_usec, s cgroup
+ *                 answers when exec succeeded or failed. `added` is all that reeved may add:
+ *                     backend s            "cgroup" or "process" ("" : the best that the host has)
+ *                     limits a(ss)         (name, canonical value); only what restricts further
+ *                     environment as       "REEVE_...=..." only
+ *                     deadline t           backstop, CLOCK_BOOTTIME usec
+ *                     grace t              usec
+ *                     output_cap t         bytes
+ *     Signal      s task, u attempt, i signal, b whole     (main process, or every process of the task)
+ *     Kill        s task, u attempt                        (cgroup.kill)
+ *     Freeze      s task, u attempt
+ *     Thaw        s task, u attempt
+ *     SetDeadline s task, u attempt, t boottime_usec
+ *     ReadUsage   a(su) -> a(sutttttt)     (task, attempt, user_usec, system_usec, rss_bytes, read_bytes,
+ *                                           write_bytes, processes); tasks that are gone are left out
+ *     Forget      a(su)                    removes records that have ended; unknown ones are ignored
+ *     Describe    -> a{sv}                 what this host and launcher can do: see launcher/describe.c
+ *
+ * Errors are "io.reeve.Error.<Name>" of the error table. For ExecFailed the message is "<errno> <path>"; for
+ * InvalidArgument and LimitExceeded "<field>: <sentence>". */
+
+#define LAUNCHER_INTERFACE "io.reeve.Launcher1"
+#define LAUNCHER_OBJECT    "/io/reeve/Launcher1"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A ticket, as bytes on the wire; opaque to reeved. serial(16) expiry_realtime_usec(8) uid(4) attempts(4) mac(32) */
+#define LAUNCHER_TICKET_SIZE 64
+
+#define LAUNCHER_ERROR_PREFIX "io.reeve.Error."
+
+/* How long an authorisation lasts: queued tasks and retries survive restarts. */
+#define LAUNCHER_TICKET_LIFETIME_USEC (UINT64_C(7) * 24 * 3600 * 1000000)

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The sealed specification: what its author wants to be run, in the author's own hand.
+ *
+ * libreeve writes it into a memfd named "reeve-spec", seals it (no write, grow, shrink, nor further seals) and
+ * passes the descriptor; reeved and the launcher read it. The kernel attests by fstat().st_uid who made the memfd,
+ * and by the seals that nobody changed it since.
+ *
+ * Form: fields "key=value", each terminated by NUL, in the order of SPEC_KEYS below; the first is "reeve-spec=1".
+ * Values are bytes without NUL. At most 2 MiB.
+ *
+ *     reeve-spec=1            task=ID                attempts=N (1 to 1000)
+ *     uid=N                   gid=N                  groups=N,N,... ("" or absent: from the user database)
+ *     cwd=/absolute/path      umask=0022             nice=N          oom-score-adjust=N
+ *     rlimit=NAME:SOFT:HARD*  (NAME as in "NOFILE"; numbers or "infinity")
+ *     stdio=N:KIND*           three of them, N = 0, 1, 2; KIND is "null", "output" (1 and 2: the task's output
+ *                             file), or "fd:DEV:INO:RDEV" (decimal) for a passed descriptor: the k-th "fd" entry
+ *                             is the k-th descriptor beside the message
+ *     tty=1                   optional: descriptor 0 is a terminal to be made the controlling one
+ *     limit=NAME:VALUE*       systemd names, "MemoryMax:536870912"; canonical values (bytes, permyriad of a CPU for
+ *                             CPUQuota, weights, counts)
+ *     grace=USEC              optional
+ *     env=NAME=VALUE*         arg=VALUE+             verify=COMMAND* (each a NUL-free shell-less "a\x1fb" list)
+ *
+ * (* any number, + at least one). Unknown keys, wrong order, repeats of what is single: not a specification. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "basic/error.h"
+#include "basic/time.h"
+
+#define SPEC_MEMFD_NAME  "reeve-spec"
+#define SPEC_SIZE_MAX    (2U * 1024 * 1024)
+#define SPEC_ARGS_MAX    65536
+#define SPEC_ENV_MAX     65536
+#define SPEC_GROUPS_MAX  1024
+#define SPEC_LIMITS_MAX  64
+#define SPEC_STDIO_COUNT 3
+
+typedef enum SpecStdioKind {
+        SPEC_STDIO_NULL,
+        SPEC_STDIO_OUTPUT,
+        SPEC_STDIO_FD,
+} SpecStdioKind;
+
+typedef struct SpecStdio {
+        SpecStdioKind kind;
+        uint64_t dev, ino, rdev; /* of a passed descriptor, as fstat(2) gives them */
+} SpecStdio;
+
+typedef struct SpecRlimit {
+        bool set;
+        uint64_t soft, hard; /* RLIM_INFINITY is UINT64_MAX */
+} SpecRlimit;
+
+typedef struct SpecLimit {
+        const char *name;  /* borrowed from the text */
+        const char *value; /* likewise, canonical */
+} SpecLimit;
+
+/* A parsed specification. Strings point into the text that was parsed, which must live as long; the arrays are
+ * owned and freed by spec_done(). */
+typedef struct Spec {
+        const char *task_id;
+        unsigned attempts;
+        uid_t uid;
+        gid_t gid;
+        bool has_groups;
+        gid_t *groups;
+        size_t n_groups;
+        const char *cwd;
+        mode_t umask;
+        int nice;
+        bool has_oom_score_adjust;
+        int oom_score_adjust;
+        SpecRlimit rlimits[RLIM_NLIMITS];
+        SpecStdio stdio[SPEC_STDIO_COUNT];
+        bool tty;
+        SpecLimit limits[SPEC_LIMITS_MAX];
+        size_t n_limits;
+        usec_t grace_usec; /* USEC_INFINITY: not given */
+        char **env;        /* NULL-terminated arrays of borrowed strings */
+        char **argv;
+        size_t n_env, n_argv;
+        const char **verify;
+        size_t n_verify;
+} Spec;
+
+/* Parses `size` bytes (the last must be NUL). InvalidArgument names the key; LimitExceeded the limit. The Spec is
+ * empty on failure. */
+int spec_parse(Spec *s, const char *text, size_t size, ReeveError *reterr);
+void spec_done(Spec *s);
+
+/* Serialises; the result (caller frees) parses to an equal Spec. */
+int spec_format(const Spec *s, char **ret, size_t *ret_size, ReeveError *reterr);
+
+/* Makes the sealed memfd. */
+int spec_seal(const char *text, size_t size, int *ret_fd, ReeveError *reterr);
+
+/* Checks that fd is a sealed memfd with our name and at most SPEC_SIZE_MAX bytes; gives its author and a private
+ * copy of its bytes (caller frees). Used by reeved and by the launcher, each for itself. */
+int spec_open(int fd, uid_t *ret_author, char **ret_text, size_t *ret_size, ReeveError *reterr);
+
+/* Names of resource limits: "NOFILE" -> RLIMIT_NOFILE; -EINVAL. NULL for a number without a name. */
+int spec_rlimit_from_name(const char *name);
+const char *spec_rlimit_name(int resource);
+
+/* Fills stdio entry i from a descriptor. */
+int spec_stdio_from_fd(SpecStdio *s, int fd);
+/* 1 if fd is what the entry says, 0 if not, negative errno. */
+int spec_stdio_matches(const SpecStdio *s, int fd);

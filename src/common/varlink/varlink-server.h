@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The server side. Everything happens on the sd-event loop that the server is attached to.
+ *
+ * A method handler gets a call and either answers at once or takes a reference and answers later. Each call that is
+ * not `oneway` gets exactly one final reply or error; a call that wants `more` may get notifications before it. */
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "basic/error.h"
+
+typedef struct VarlinkServer VarlinkServer;
+typedef struct VarlinkCall VarlinkCall;
+
+/* Credentials of the peer when it connected (SO_PEERCRED). The supplementary groups are read with SO_PEERGROUPS. */
+typedef struct VarlinkPeer {
+        uid_t uid;
+        gid_t gid;
+        pid_t pid;
+} VarlinkPeer;
+
+/* `parameters` is an object (borrowed; empty if the call had none), checked against the interface's definition: no
+ * unknown field, no missing one, right types. Return 0, or a negative errno, which becomes the error Internal
+ * unless the call has been answered. */
+typedef int (*varlink_method_handler_t)(VarlinkCall *call, json_t *parameters, void *userdata);
+
+#define VARLINK_METHOD_MORE (1U << 0) /* streams: called without `more` it is answered ExpectedMore */
+
+typedef struct VarlinkMethod {
+        const char *name; /* "Get" */
+        varlink_method_handler_t handler;
+        unsigned flags;
+} VarlinkMethod;
+
+typedef struct VarlinkInterface {
+        const char *definition; /* text of the .varlink file; its name is the interface's */
+        const VarlinkMethod *methods;
+        size_t n_methods;
+        void *userdata; /* for the handlers */
+} VarlinkInterface;
+
+typedef struct VarlinkServerInfo {
+        const char *vendor, *product, *version, *url; /* for org.varlink.service.GetInfo */
+} VarlinkServerInfo;
+
+/* `info` is copied as pointers: the strings must outlive the server. */
+int varlink_server_new(sd_event *event, const VarlinkServerInfo *info, VarlinkServer **ret);
+/* Disconnects everybody, then frees. Calls that are still referenced stay valid; answering them does nothing. */
+VarlinkServer *varlink_server_free(VarlinkServer *s);
+DEFINE_CLEANUP_FUNC(VarlinkServer *, varlink_server_free)
+
+/* Parses the definition; -EINVAL with a sentence if it is not sound, or if a method of it has no handler or a
+ * handler no method. `i` must outlive the server. */
+int varlink_server_add_interface(VarlinkServer *s, const VarlinkInterface *i, ReeveError *reterr);
+
+/* Takes over a listening socket. */
+int varlink_server_listen_fd(VarlinkServer *s, int fd);
+/* Binds and listens at a path with a mode (0666: the peer's credentials decide); an old socket there is replaced. */
+int varlink_server_listen_path(VarlinkServer *s, const char *path, mode_t mode, ReeveError *reterr);
+/* Serves one connected socket (tests: one end of a socketpair; socket activation with Accept=yes). */
+int varlink_server_add_connection(VarlinkServer *s, int fd);
+
+size_t varlink_server_connections(const VarlinkServer *s);
+/* Peers that were cut off because they did not read, or broke a limit. */
+uint64_t varlink_server_disconnected_slow(const VarlinkServer *s);
+
+VarlinkCall *varlink_call_ref(VarlinkCall *c);
+VarlinkCall *
+varlink_call_unref(VarlinkCall *c); /* the last reference to an unanswered call answers Internal */
+DEFINE_CLEANUP_FUNC(VarlinkCall *, varlink_call_unref)
+
+const VarlinkPeer *varlink_call_peer(const VarlinkCall *c);
+/* Is the peer (by gid or supplementary groups) in this group? 1, 0, or a negative errno. */
+int varlink_call_peer_in_group(const VarlinkCall *c, gid_t gid);
+bool varlink_call_wants_more(const VarlinkCall *c);
+bool varlink_call_is_oneway(const VarlinkCall *c);
+const char *varlink_call_method(const VarlinkCall *c); /* "io.reeve.Registry.Get" */
+
+/* Descriptors beside the call. `take` hands one over: -ENOENT if there is none at that index (or it was taken). What is not taken
+ * is closed with the call. */
+size_t varlink_call_n_fds(const VarlinkCall *c);
+int varlink_call_take_fd(VarlinkCall *c, size_t index);
+
+/* Adds a descriptor to the next reply (takes it over, also on failure); returns its index or a negative errno. */
+int varlink_call_push_fd(VarlinkCall *c, int fd);
+
+/* The final reply. Steals `parameters` (NULL: none), also on failure. Does nothing for oneway calls and peers that
+ * have gone: 0 all the same. -EBUSY if the call has been answered. */
+int varlink_call_reply(VarlinkCall *c, json_t *parameters);
+
+/* A reply with continues=true. Steals `parameters`. -EINVAL unless the call wants more. -ECONNRESET: the peer is
+ * gone or was cut off because too much is queued for it. */
+int varlink_call_notify(VarlinkCall *c, json_t *parameters);
+
+/* Bytes queued for this peer: a streaming method paces itself by this (and by on_drained). */
+size_t varlink_call_queued_bytes(const VarlinkCall *c);
+
+/* The final error. Steals `parameters`. */
+int varlink_call_error(VarlinkCall *c, const char *error, json_t *parameters);
+
+/* The final error from a ReeveError: the table's varlink name, parameters {"message", "field"?, "errno"?}. */
+int varlink_call_reeve_error(VarlinkCall *c, const ReeveError *e);
+
+typedef void (*varlink_call_event_t)(VarlinkCall *c, void *userdata);
+/* Called once when the peer disconnects before the call was answered; `on_drained` each time that everything queued
+ * has been written. Either may be NULL. The handler is dropped once the call is answered. */
+void varlink_call_set_handlers(VarlinkCall *c, varlink_call_event_t on_gone, varlink_call_event_t on_drained,
+                               void *userdata);

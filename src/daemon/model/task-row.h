@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Rows of the database as C structs: what registry, store and the adapters exchange. Strings are owned by the row and
+ * may be NULL where the column may; times are microseconds, 0 where the column is NULL. */
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "basic/time.h"
+#include "common/record/record.h"
+#include "common/task-state.h"
+#include "common/usage/usage.h"
+
+#define TASK_TITLE_MAX       1024
+#define TASK_DESCRIPTION_MAX 8192
+#define TASK_CREATED_BY_MAX  256
+#define TASK_METADATA_MAX    (64 * 1024)
+#define TASK_MESSAGE_MAX     1024
+#define TASK_PRIORITY_MIN    1
+#define TASK_PRIORITY_MAX    10
+#define TASK_PRIORITY_NORMAL 5
+
+typedef enum TaskKind {
+        TASK_KIND_LAUNCHED,
+        TASK_KIND_REPORTED,
+        _TASK_KIND_MAX,
+} TaskKind;
+
+/* task_registry */
+typedef struct TaskRow {
+        int64_t seq; /* rowid: order of creation, cursor of List; 0 before it was inserted */
+        char *task_id;
+        char *subsystem, *task_type, *title, *description, *created_by;
+        TaskKind kind;
+        uid_t owner_uid, run_uid;
+        gid_t run_gid;
+        int priority;
+        char *metadata; /* JSON text of an object, or NULL */
+        char *argv;     /* JSON text of an array of strings, or NULL */
+        char *cwd;
+        uint8_t content_hash
+                        [32]; /* SHA-256 of what Run was asked: the same id and content is the same task */
+
+        TaskState status;
+        TaskOutcome outcome;
+        char *message;              /* why, for people; NULL */
+        unsigned attempt, attempts; /* the current or last one (0: none yet), and how many there may be */
+        RecordBackend backend;
+        bool has_backend;
+        char *cgroup;
+        pid_t pid; /* of the running main process, else 0 */
+        bool has_exit;
+        int exit_status;       /* valid if has_exit and exit_signal == 0 */
+        int exit_signal;       /* 0: it exited */
+        bool frozen;           /* not stored: live only */
+        bool cancel_requested; /* a Cancel was accepted; survives restarts */
+
+        uint8_t boot_id[16];
+        usec_t created_realtime, created_boottime;
+        usec_t started_realtime, started_boottime; /* of the first attempt */
+        usec_t completed_realtime;
+        usec_t duration_usec; /* valid if completed and started */
+
+        Usage usage;
+} TaskRow;
+
+void task_row_done(TaskRow *t);
+TaskRow *task_row_free(TaskRow *t);
+DEFINE_CLEANUP_FUNC(TaskRow *, task_row_free)
+/* A deep copy, NULL when memory is short. */
+TaskRow *task_row_copy(const TaskRow *t);
+
+/* task_attempts */
+typedef struct AttemptRow {
+        char *task_id;
+        unsigned attempt;
+        RecordBackend backend;
+        char *cgroup;
+        pid_t pid, keeper_pid;
+        usec_t started_realtime, ended_realtime;
+        RecordExit exit_kind;
+        int exit_value;
+        uint32_t flags; /* RECORD_FLAG_* */
+        Usage usage;
+} AttemptRow;
+
+void attempt_row_done(AttemptRow *a);
+
+/* task_resource_snapshots */
+typedef struct SnapshotRow {
+        unsigned attempt;
+        usec_t taken_realtime;
+        usec_t elapsed_usec;
+        Usage usage;
+} SnapshotRow;
+
+/* task_events */
+typedef struct EventRow {
+        int64_t number;
+        usec_t realtime;
+        char *topic; /* "task.started" */
+        char *task_id;
+        char *subsystem;
+        char *detail; /* JSON text: the public fields of the task as it was then */
+} EventRow;
+
+void event_row_done(EventRow *e);

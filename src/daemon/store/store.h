@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The database: one writer thread with the only writing connection, two reader threads with read-only ones.
+ *
+ * The loop thread never touches the disk. It collects what belongs together in a StoreWrite and submits it; the writer
+ * takes everything that is waiting, runs it in one transaction and commits once (group commit); then the callbacks run on
+ * the loop thread, in the order of submission. An answer that promises durability is sent from that callback. Each
+ * StoreWrite is all or nothing: one that fails (a constraint) is rolled back to its savepoint and does not hinder its
+ * neighbours. When the disk is full, the whole batch is kept and tried again once a second (writes marked
+ * STORE_WRITE_REFUSABLE fail at once with Unavailable, so that new work is refused while records wait).
+ *
+ * All functions are for the loop thread, unless they say otherwise. */
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "basic/error.h"
+#include "daemon/model/task-row.h"
+
+typedef struct Store Store;
+typedef struct StoreWrite StoreWrite;
+
+typedef struct StoreConfig {
+        const char *path;            /* database file, created if absent */
+        const char *backup_dir;      /* daily copies, three deep; NULL: none */
+        usec_t backup_interval_usec; /* 0: no periodic backup */
+        sd_event *event; /* callbacks run here; NULL: no threads, only the store_*_sync functions (tools, tests) */
+} StoreConfig;
+
+/* Opens (WAL, synchronous=FULL), checks (quick_check; a corrupt file or one of a newer version is refused and left as it
+ * is), migrates by user_version, takes an exclusive flock on "<path>.lock", and starts the threads. */
+int store_open(const StoreConfig *config, Store **ret, ReeveError *reterr);
+
+/* Finishes what was submitted (without running callbacks), stops the threads, checkpoints, closes. */
+Store *store_close(Store *s);
+DEFINE_CLEANUP_FUNC(Store *, store_close)
+
+/* ---- writing ---- */
+
+/* error is NULL on success (code NONE never comes). `last_event` is the number of the last event that this write
+ * inserted, 0 if none. Borrowed for the call. */
+typedef void (*store_written_t)(const ReeveError *error, int64_t last_event, void *userdata);
+
+#define STORE_WRITE_REFUSABLE (1U << 0)
+
+/* NULL when memory is short. The callback may be NULL. */
+StoreWrite *store_write_new(Store *s, unsigned flags, store_written_t callback, void *userdata);
+StoreWrite *store_write_free(StoreWrite *w); /* one that was not submitted */
+DEFINE_CLEANUP_FUNC(StoreWrite *, store_write_free)
+
+/* Each adds a statement; rows are copied. An existing task_id is AlreadyExists. */
+int store_write_insert_task(StoreWrite *w, const TaskRow *t);
+/* All columns that can change after creation. */
+int store_write_update_task(StoreWrite *w, const TaskRow *t);
+/* The specification and its ticket, kept until the task has ended (it holds the environment). */
+int store_write_spec(StoreWrite *w, const char *task_id, const void *spec, size_t spec_size,
+                     const void *ticket, size_t ticket_size);
+int store_write_erase_spec(StoreWrite *w, const char *task_id);
+/* Insert or replace by (task_id, attempt). */
+int store_write_attempt(StoreWrite *w, const AttemptRow *a);
+int store_write_snapshot(StoreWrite *w, const char *task_id, const SnapshotRow *s);
+/* Numbered by the database. `number` of the row is ignored. */
+int store_write_event(StoreWrite *w, const EventRow *e);
+
+/* Hands the write over, also on failure (then the callback is not called). LimitExceeded-like -ENOBUFS when more than
+ * STORE_QUEUE_MAX writes wait. */
+#define STORE_QUEUE_MAX 100000
+int store_write_submit(StoreWrite *w);
+
+/* ---- reading, on a reader thread ---- */
+
+typedef struct StoreFilter {
+        uint32_t status_mask;                           /* bit per TaskState; 0: any */
+        const char *subsystem, *task_type, *created_by; /* NULL: any */
+        int64_t owner_uid;                              /* -1: any */
+        usec_t since, until;                            /* created in [since, until); 0: any */
+        int64_t before_seq; /* cursor: only older than this; 0: from the newest */
+        unsigned limit;     /* at most STORE_LIST_MAX */
+} StoreFilter;
+#define STORE_LIST_MAX 1000
+
+/* Result callbacks own nothing: rows are freed after they return. On error, rows is NULL and n 0. */
+typedef void (*store_tasks_t)(const ReeveError *error, TaskRow **rows, size_t n, void *userdata);
+typedef void (*store_snapshots_t)(const ReeveError *error, const SnapshotRow *rows, size_t n,
+                                  void *userdata);
+typedef void (*store_events_t)(const ReeveError *error, const EventRow *rows, size_t n, void *userdata);
+
+/* The filter is copied. Newest first. */
+int store_list(Store *s, const StoreFilter *filter, store_tasks_t callback, void *userdata);
+/* n is 0 if there is no such task. */
+int store_get(Store *s, const char *task_id, store_tasks_t callback, void *userdata);
+int store_snapshots(Store *s, const char *task_id, unsigned limit, store_snapshots_t callback,
+                    void *userdata);
+/* Events with number > after, oldest first; filters may be NULL. */
+int store_events(Store *s, int64_t after, const char *task_id, const char *subsystem, unsigned limit,
+                 store_events_t callback, void *userdata);
+
+typedef struct StoreCounts {
+        int64_t by_status[_TASK_STATE_MAX];
+        struct StoreSubsystemCounts {
+                char name[TASK_NAME_MAX + 1];
+                int64_t by_status[_TASK_STATE_MAX];
+        } * subsystems;
+        size_t n_subsystems;
+        int64_t database_bytes, wal_bytes;
+} StoreCounts;
+typedef void (*store_counts_t)(const ReeveError *error, const StoreCounts *counts, void *userdata);
+/* From counters that triggers maintain, not by counting rows. */
+int store_counts(Store *s, store_counts_t callback, void *userdata);
+
+/* Online copy by the writer, in steps between batches, to a new file (it must not exist; written as "<path>.part" and
+ * renamed). path is absolute. */
+typedef void (*store_backup_t)(const ReeveError *error, const char *path, int64_t bytes, void *userdata);
+int store_backup(Store *s, const char *path, store_backup_t callback, void *userdata);
+
+/* Runs any function on a reader thread, then `done` on the loop thread with its result: for files that must not be
+ * read on the loop thread (output). */
+typedef int (*store_work_t)(void *userdata);
+typedef void (*store_work_done_t)(int result, void *userdata);
+int store_work(Store *s, store_work_t work, store_work_done_t done, void *userdata);
+
+/* ---- at start, before the loop runs: synchronous ---- */
+
+typedef struct StoreOpenTask {
+        TaskRow *row;
+        void *spec; /* NULL if erased */
+        size_t spec_size;
+        void *ticket;
+        size_t ticket_size;
+} StoreOpenTask;
+
+/* Every task that has not ended. The array and everything in it is the caller's: store_open_tasks_free(). */
+int store_load_open_tasks(Store *s, StoreOpenTask **ret, size_t *ret_n, ReeveError *reterr);
+void store_open_tasks_free(StoreOpenTask *tasks, size_t n);
+
+/* The highest event number, 0 for none. */
+int store_last_event(Store *s, int64_t *ret);
+
+/* ---- figures ---- */
+typedef struct StoreFigures {
+        uint64_t commits; /* transactions */
+        uint64_t writes;  /* StoreWrites in them */
+        uint64_t rows;    /* rows inserted or updated */
+        uint64_t queued;  /* StoreWrites waiting now */
+        bool disk_full;   /* the last batch is being tried again */
+} StoreFigures;
+void store_figures(const Store *s, StoreFigures *ret);
