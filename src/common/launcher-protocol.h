@@ -22,7 +22,8 @@
  *     ReadUsage   a(su) -> a(sutttttt)     (task, attempt, user_usec, system_usec, rss_bytes, read_bytes,
  *                                           write_bytes, processes); tasks that are gone are left out
  *     Forget      a(su)                    removes records that have ended; unknown ones are ignored
- *     Describe    -> a{sv}                 what this host and launcher can do: see launcher/describe.c
+ *     Describe    -> a(sbss)               what this host and launcher can do: (name, can it, value, hint), see
+ *                                          launcher/describe.c
  *
  * Errors are "io.reeve.Error.<Name>" of the error table. For ExecFailed the message is "<errno> <path>"; for
  * InvalidArgument and LimitExceeded "<field>: <sentence>". */

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* One function per type of the interface definition. A field that is unknown, or not for the viewer's eyes, is left out
+ * rather than null: that is how varlink writes optional fields. Numbers are as the kernel gave them; only the duration is a
+ * float in seconds, under the name that its users know.
+ *
+ * The first failing allocation is remembered and the object is dropped at the end, so that the body can read as a list of
+ * fields. */
+
+#include "daemon/model/task-json.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/json/json.h"
+
+int usage_to_json(const Usage *u, json_t *object)
+{
+        _cleanup_json_ json_t *values = json_object(), *sources = json_object();
+        int r = 0;
+
+        assert(u);
+        assert(object);
+
+        if (!values || !sources)
+                return -ENOMEM;
+        for (int f = 0; f < _USAGE_FIELD_MAX; f++) {
+                if (!usage_has(u, f))
+                        continue;
+                const char *name = usage_field_info(f)->name;
+                r |= json_object_set_new_nocheck(values, name, json_integer(u->value[f]));
+                r |= json_object_set_new_nocheck(sources, name,
+                                                 json_string_nocheck(usage_source_name(u->source[f])));
+        }
+        r |= json_object_set_nocheck(object, "usage", values);
+        r |= json_object_set_nocheck(object, "usage_sources", sources);
+        return r < 0 ? -ENOMEM : 0;
+}
+
+static int set_time(json_t *o, const char *key, usec_t t)
+{
+        return t > 0 ? json_set_integer(o, key, (int64_t)t) : 0;
+}
+
+/* JSON text that the database keeps for us; what does not parse any more is left out. */
+static int set_text(json_t *o, const char *key, const char *text)
+{
+        json_t *value;
+
+        if (!text || json_parse(text, strlen(text), 32, &value, NULL) < 0)
+                return 0;
+        return json_object_set_new_nocheck(o, key, value) < 0 ? -ENOMEM : 0;
+}
+
+static int set_boot_id(json_t *o, const uint8_t id[16])
+{
+        char text[33];
+
+        for (int i = 0; i < 16; i++)
+                snprintf(text + 2 * i, 3, "%02x", id[i]);
+        return json_set_string(o, "boot_id", text);
+}
+
+static int set_identity(json_t *o, const TaskRow *t)
+{
+        int r = 0;
+
+        r |= json_set_string(o, "task_id", t->task_id);
+        r |= json_set_string(o, "subsystem", t->subsystem);
+        r |= json_set_string(o, "task_type", t->task_type);
+        r |= json_set_string(o, "title", t->title ?: "");
+        r |= json_set_string(o, "description", t->description);
+        r |= json_set_string(o, "created_by", t->created_by);
+        r |= json_set_string(o, "kind", t->kind == TASK_KIND_LAUNCHED ? "launched" : "reported");
+        r |= json_set_integer(o, "owner_uid", t->owner_uid);
+        r |= json_set_integer(o, "run_uid", t->run_uid);
+        r |= json_set_integer(o, "run_gid", t->run_gid);
+        r |= json_set_integer(o, "priority", t->priority);
+        return r;
+}
+
+static int set_progress(json_t *o, const TaskRow *t)
+{
+        int r = 0;
+
+        r |= json_set_string(o, "status", task_state_name(t->status));
+        if (t->outcome != TASK_OUTCOME_NONE)
+                r |= json_set_string(o, "outcome", task_outcome_name(t->outcome));
+        r |= json_set_string(o, "message", t->message);
+        r |= json_set_integer(o, "attempt", t->attempt);
+        r |= json_set_integer(o, "attempts", t->attempts);
+        if (t->has_backend)
+                r |= json_set_string(o, "backend", record_backend_name(t->backend));
+        r |= json_set_string(o, "cgroup", t->cgroup);
+        if (t->pid > 0)
+                r |= json_set_integer(o, "pid", t->pid);
+        if (t->has_exit && t->exit_signal == 0)
+                r |= json_set_integer(o, "exit_status", t->exit_status);
+        if (t->has_exit && t->exit_signal != 0)
+                r |= json_set_integer(o, "exit_signal", t->exit_signal);
+        if (t->frozen)
+                r |= json_set_bool(o, "frozen", true);
+        return r;
+}
+
+static int set_times(json_t *o, const TaskRow *t)
+{
+        int r = 0;
+
+        r |= set_boot_id(o, t->boot_id);
+        r |= set_time(o, "created_at", t->created_realtime);
+        r |= set_time(o, "started_at", t->started_realtime);
+        r |= set_time(o, "completed_at", t->completed_realtime);
+        if (t->completed_realtime > 0 && t->started_realtime > 0)
+                r |= json_set_real(o, "duration_seconds", (double)t->duration_usec / USEC_PER_SEC);
+        return r;
+}
+
+json_t *task_row_to_json(const TaskRow *t, TaskView view)
+{
+        assert(t);
+
+        _cleanup_json_ json_t *o = json_object();
+        if (!o)
+                return NULL;
+
+        int r = set_identity(o, t) | set_progress(o, t) | set_times(o, t) | usage_to_json(&t->usage, o);
+        if (view == TASK_VIEW_PRIVATE) {
+                r |= set_text(o, "argv", t->argv);
+                r |= json_set_string(o, "cwd", t->cwd);
+                r |= set_text(o, "metadata", t->metadata);
+        }
+        return r < 0 ? NULL : TAKE_PTR(o);
+}
+
+json_t *snapshot_row_to_json(const SnapshotRow *s)
+{
+        assert(s);
+
+        _cleanup_json_ json_t *o = json_object();
+        if (!o)
+                return NULL;
+
+        int r = json_set_integer(o, "attempt", s->attempt) |
+                json_set_integer(o, "taken_at", (int64_t)s->taken_realtime) |
+                json_set_integer(o, "elapsed_usec", (int64_t)s->elapsed_usec) | usage_to_json(&s->usage, o);
+        return r < 0 ? NULL : TAKE_PTR(o);
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The transitions of a task. The lifecycle is the table of common/task-state.h; `move()` is the only assignment to a
+ * task's status after its creation, and asserts that the table allows it: a forbidden transition is a bug of ours, never the
+ * effect of input. How an attempt's end maps to a state and an outcome is decided here and nowhere else:
+ *
+ *     cancel was asked                   cancelled              whatever ended it: it was asked to end
+ *     killed at its deadline             failed / sla
+ *     killed by the kernel for memory    failed / oom           SIGKILL, and oom_kills > 0 in its cgroup
+ *     exit status 0                      completed
+ *     another exit status                failed / exit-code
+ *     a signal                           failed / signal, failed / core-dump
+ *     could not be executed              failed / exec
+ *     nobody saw the end                 lost / exit-unknown */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/parse.h"
+#include "basic/strings.h"
+#include "daemon/registry/registry.h"
+
+static void move(Task *t, TaskState to)
+{
+        assert(task_state_may(t->row.status, to));
+        t->row.status = to;
+}
+
+void task_set_message(Task *t, const char *format, ...)
+{
+        char text[TASK_MESSAGE_MAX + 1];
+        va_list ap;
+
+        assert(t);
+        assert(format);
+
+        va_start(ap, format);
+        vsnprintf(text, sizeof(text), format, ap);
+        va_end(ap);
+
+        char *copy = strdup(text);
+        if (copy) {
+                free(t->row.message);
+                t->row.message = copy;
+        }
+}
+
+/* What an attempt tells about where it runs. */
+static void set_place(Task *t, const AttemptRow *a)
+{
+        t->row.attempt = a->attempt;
+        t->row.backend = a->backend;
+        t->row.has_backend = true;
+        if (a->cgroup && !streq_null(a->cgroup, t->row.cgroup)) {
+                free(t->row.cgroup);
+                t->row.cgroup = strdup(a->cgroup);
+        }
+}
+
+void task_started(Task *t, const AttemptRow *a, usec_t started_boottime)
+{
+        assert(t);
+        assert(a);
+
+        move(t, TASK_ACTIVE);
+        set_place(t, a);
+        t->row.pid = a->pid;
+        if (t->row.started_realtime == 0) {
+                t->row.started_realtime = a->started_realtime;
+                t->row.started_boottime = started_boottime;
+        }
+}
+
+static void end(Task *t, TaskState state, TaskOutcome outcome)
+{
+        if (state == TASK_COMPLETED)
+                move(t, TASK_VERIFYING);
+        move(t, state);
+        t->row.outcome = outcome;
+        t->row.pid = 0;
+        t->row.frozen = false;
+}
+
+static bool killed_for_memory(const AttemptRow *a)
+{
+        return a->exit_kind == RECORD_EXIT_KILLED && a->exit_value == SIGKILL &&
+               usage_has(&a->usage, USAGE_OOM_KILLS) && a->usage.value[USAGE_OOM_KILLS] > 0;
+}
+
+static void end_by_signal(Task *t, const AttemptRow *a)
+{
+        char name[SIGNAL_NAME_MAX];
+
+        if (a->flags & RECORD_FLAG_BACKSTOP) {
+                task_set_message(t, "killed at its deadline");
+                end(t, TASK_FAILED, TASK_OUTCOME_SLA);
+        } else if (killed_for_memory(a)) {
+                task_set_message(t, "killed by the kernel: its memory limit was reached");
+                end(t, TASK_FAILED, TASK_OUTCOME_OOM);
+        } else {
+                task_set_message(t, "ended by signal %s", signal_name(a->exit_value, name));
+                end(t, TASK_FAILED,
+                    a->exit_kind == RECORD_EXIT_DUMPED ? TASK_OUTCOME_CORE_DUMP : TASK_OUTCOME_SIGNAL);
+        }
+}
+
+static void end_by_status(Task *t, const AttemptRow *a)
+{
+        if (a->exit_value == 0) {
+                end(t, TASK_COMPLETED, TASK_OUTCOME_NONE);
+                return;
+        }
+        task_set_message(t, "exited with status %d", a->exit_value);
+        end(t, TASK_FAILED, TASK_OUTCOME_EXIT_CODE);
+}
+
+static void end_by_exit(Task *t, const AttemptRow *a)
+{
+        switch (a->exit_kind) {
+        case RECORD_EXIT_EXITED:
+                end_by_status(t, a);
+                return;
+        case RECORD_EXIT_KILLED:
+        case RECORD_EXIT_DUMPED:
+                end_by_signal(t, a);
+                return;
+        case RECORD_EXIT_EXEC_FAILED:
+                if (!t->row.message)
+                        task_set_message(t, "could not be executed: %s", strerrordesc_np(a->exit_value) ?: "?");
+                end(t, TASK_FAILED, TASK_OUTCOME_EXEC);
+                return;
+        case RECORD_EXIT_NONE:
+        case RECORD_EXIT_UNKNOWN:
+        case _RECORD_EXIT_MAX:
+                break;
+        }
+        task_set_message(t, "nobody saw its exit status");
+        end(t, TASK_LOST, TASK_OUTCOME_EXIT_UNKNOWN);
+}
+
+static void set_exit(Task *t, const AttemptRow *a)
+{
+        bool exited = a->exit_kind == RECORD_EXIT_EXITED;
+        bool killed = a->exit_kind == RECORD_EXIT_KILLED || a->exit_kind == RECORD_EXIT_DUMPED;
+
+        t->row.has_exit = exited || killed;
+        t->row.exit_status = exited ? a->exit_value : 0;
+        t->row.exit_signal = killed ? a->exit_value : 0;
+}
+
+void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec)
+{
+        assert(t);
+        assert(a);
+
+        if (t->row.status == TASK_PENDING)
+                move(t, TASK_ACTIVE);
+        set_place(t, a);
+        set_exit(t, a);
+        if (t->row.started_realtime == 0)
+                t->row.started_realtime = a->started_realtime;
+        t->row.completed_realtime = a->ended_realtime;
+        t->row.duration_usec = duration_usec;
+        t->row.usage = a->usage;
+
+        if (t->row.cancel_requested) {
+                if (!t->row.message)
+                        task_set_message(t, "cancelled");
+                end(t, TASK_CANCELLED, TASK_OUTCOME_NONE);
+        } else
+                end_by_exit(t, a);
+}
+
+void task_ended_otherwise(Task *t, TaskState state, TaskOutcome outcome, const char *message, usec_t realtime)
+{
+        assert(t);
+        assert(task_state_is_final(state) && state != TASK_COMPLETED);
+
+        if (message)
+                task_set_message(t, "%s", message);
+        t->row.completed_realtime = realtime;
+        t->row.duration_usec = usec_sub(realtime, t->row.started_realtime ?: realtime);
+        end(t, state, outcome);
+}

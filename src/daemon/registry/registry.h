@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The registry in memory: every task that has not ended, and the lifecycle. It does no input or output: what must be
+ * stored, launched or told is the caller's (daemon/service) to do. Tasks that ended live in the database only. */
+
+#include <stdbool.h>
+
+#include "basic/error.h"
+#include "basic/hash.h"
+#include "basic/list.h"
+#include "common/clock.h"
+#include "common/launcher-protocol.h"
+#include "daemon/model/task-row.h"
+
+typedef struct Registry Registry;
+typedef struct Task Task;
+
+/* What is happening to a task besides its state: at most one act of each kind at a time. */
+#define TASK_DOING_INSERT (1U << 0) /* its row is being committed */
+#define TASK_DOING_LAUNCH (1U << 1) /* Launch was sent, the answer is out */
+#define TASK_DOING_FINISH (1U << 2) /* its end is being committed */
+#define TASK_RECORD_ENDED (1U << 3) /* its record says ended, and waits for the others */
+
+struct Task {
+        TaskRow row;
+        unsigned doing; /* TASK_DOING_* */
+
+        /* To start it: kept until it runs. The descriptors die with the daemon. */
+        int spec_fd; /* the sealed memfd; -EBADF: not there */
+        uint8_t ticket[LAUNCHER_TICKET_SIZE];
+        bool has_ticket;
+        int *stdio_fds; /* owned */
+        size_t n_stdio_fds;
+
+        /* Lists of the service: who waits for the answer of Run, who for the end. Empty when the task is freed. */
+        ListLink runs;
+        ListLink waits;
+
+        usec_t kill_boottime; /* a cancelled task is killed then; 0: no */
+        unsigned launch_tries;
+        bool sampled; /* the sampler knows it */
+};
+
+typedef struct RegistryConfig {
+        const Clock *clock;
+        unsigned tasks_per_uid; /* open tasks of one uid other than root; 0: no limit */
+        uint8_t boot_id[16];
+} RegistryConfig;
+
+int registry_new(const RegistryConfig *config, Registry **ret);
+/* Frees all tasks too. */
+Registry *registry_free(Registry *r);
+DEFINE_CLEANUP_FUNC(Registry *, registry_free)
+
+/* NULL if no such task is open. */
+Task *registry_get(Registry *r, const char *task_id);
+size_t registry_size(const Registry *r);
+/* As hash_next(): iteration that allows removal. */
+Task *registry_next(Registry *r, size_t *cursor);
+
+/* Takes the row over (it is empty afterwards) on success. AlreadyExists; LimitExceeded when the owner has too many open
+ * tasks; -ENOMEM. A row without times gets created_* and boot_id. */
+int registry_add(Registry *r, TaskRow *row, Task **ret, ReeveError *reterr);
+
+/* Forgets and frees a task, whose lists must be empty. */
+void registry_remove(Registry *r, Task *t);
+
+/* Drops what only the start of a task needs: specification, ticket and descriptors. */
+void task_drop_start(Task *t);
+
+/* ---- transitions: the only places where row.status changes ---- */
+
+/* pending -> active: an attempt runs. Times are those of the attempt; the first attempt's are kept. */
+void task_started(Task *t, const AttemptRow *a, usec_t started_boottime);
+
+/* The end of an attempt: active -> verifying -> completed, or failed, cancelled, lost, by how it ended and by what was asked. A
+ * pending task may end so too (its attempt was over before anybody looked): it passes active. The attempt's usage
+ * becomes the task's account. */
+void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec);
+
+/* pending, active -> failed, cancelled or lost without an attempt that ended. `message` is copied; may be NULL. */
+void task_ended_otherwise(Task *t, TaskState state, TaskOutcome outcome, const char *message, usec_t realtime);
+
+/* Replaces row.message by a formatted text; keeps the old one when memory is short. */
+void task_set_message(Task *t, const char *format, ...) _printf_(2, 3);
