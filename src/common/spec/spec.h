@@ -7,7 +7,7 @@
  * passes the descriptor; reeved and the launcher read it. The kernel attests by fstat().st_uid who made the memfd,
  * and by the seals that nobody changed it since.
  *
- * Form: fields "key=value", each terminated by NUL, in the order of SPEC_KEYS below; the first is "reeve-spec=1".
+ * Form: fields "key=value", each terminated by NUL, in the order below; the first is "reeve-spec=1".
  * Values are bytes without NUL. At most 2 MiB.
  *
  *     reeve-spec=1            task=ID                attempts=N (1 to 1000)
@@ -23,7 +23,9 @@
  *     grace=USEC              optional
  *     env=NAME=VALUE*         arg=VALUE+             verify=COMMAND* (each a NUL-free shell-less "a\x1fb" list)
  *
- * (* any number, + at least one). Unknown keys, wrong order, repeats of what is single: not a specification. */
+ * (* any number up to SPEC_*_MAX, + at least one). Keys without a remark are required. groups, oom-score-adjust, tty
+ * and grace may be absent. The stdio entries come in the order 0, 1, 2; tty wants a passed descriptor 0; no name of
+ * an rlimit or limit comes twice. Unknown keys, wrong order, repeats of what is single: not a specification. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -40,6 +42,7 @@
 #define SPEC_ENV_MAX     65536
 #define SPEC_GROUPS_MAX  1024
 #define SPEC_LIMITS_MAX  64
+#define SPEC_VERIFY_MAX  64
 #define SPEC_STDIO_COUNT 3
 
 typedef enum SpecStdioKind {
@@ -59,8 +62,8 @@ typedef struct SpecRlimit {
 } SpecRlimit;
 
 typedef struct SpecLimit {
-        const char *name;  /* borrowed from the text */
-        const char *value; /* likewise, canonical */
+        const char *name;  /* after spec_parse(): in limit_names */
+        const char *value; /* borrowed from the text; canonical */
 } SpecLimit;
 
 /* A parsed specification. Strings point into the text that was parsed, which must live as long; the arrays are
@@ -83,34 +86,39 @@ typedef struct Spec {
         bool tty;
         SpecLimit limits[SPEC_LIMITS_MAX];
         size_t n_limits;
+        char *limit_names; /* owned; NULL in a Spec that was not parsed: its names are borrowed */
         usec_t grace_usec; /* USEC_INFINITY: not given */
         char **env;        /* NULL-terminated arrays of borrowed strings */
         char **argv;
         size_t n_env, n_argv;
-        const char **verify;
+        const char **verify; /* NULL-terminated, borrowed strings */
         size_t n_verify;
 } Spec;
 
-/* Parses `size` bytes (the last must be NUL). InvalidArgument names the key; LimitExceeded the limit. The Spec is
- * empty on failure. */
+/* Parses `size` bytes (the last must be NUL). InvalidArgument and LimitExceeded name the key, or "spec" for what
+ * concerns the whole. No text of the input gets into the error. Unavailable: out of memory. The Spec is empty on
+ * failure. */
 int spec_parse(Spec *s, const char *text, size_t size, ReeveError *reterr);
+/* Frees the arrays of a Spec that spec_parse() filled (or failed to), and leaves it empty. */
 void spec_done(Spec *s);
 
-/* Serialises; the result (caller frees) parses to an equal Spec. */
+/* Serialises; the result (caller frees) parses to an equal Spec. What spec_parse() would refuse is refused here,
+ * with the same error; so is has_groups without a group, which the form cannot say. */
 int spec_format(const Spec *s, char **ret, size_t *ret_size, ReeveError *reterr);
 
-/* Makes the sealed memfd. */
+/* Makes the sealed memfd (close-on-exec). LimitExceeded if `size` is above SPEC_SIZE_MAX; the text is not parsed. */
 int spec_seal(const char *text, size_t size, int *ret_fd, ReeveError *reterr);
 
 /* Checks that fd is a sealed memfd with our name and at most SPEC_SIZE_MAX bytes; gives its author and a private
- * copy of its bytes (caller frees). Used by reeved and by the launcher, each for itself. */
+ * copy of its bytes (caller frees; a NUL follows behind *ret_size). The file offset is not used and not moved.
+ * InvalidArgument "spec" for any other descriptor. Used by reeved and by the launcher, each for itself. */
 int spec_open(int fd, uid_t *ret_author, char **ret_text, size_t *ret_size, ReeveError *reterr);
 
 /* Names of resource limits: "NOFILE" -> RLIMIT_NOFILE; -EINVAL. NULL for a number without a name. */
 int spec_rlimit_from_name(const char *name);
 const char *spec_rlimit_name(int resource);
 
-/* Fills stdio entry i from a descriptor. */
+/* Fills a stdio entry from a descriptor: kind FD. 0 or a negative errno of fstat(2). */
 int spec_stdio_from_fd(SpecStdio *s, int fd);
-/* 1 if fd is what the entry says, 0 if not, negative errno. */
+/* 1 if fd is what the entry says, 0 if not (or if the entry is not of kind FD), negative errno of fstat(2). */
 int spec_stdio_matches(const SpecStdio *s, int fd);
