@@ -14,8 +14,10 @@
  * The writer of a phase fills the fields of that phase first and stores `phase` last, with release order; a reader
  * loads it first, with acquire order, and may then read the fields of that phase and of those before it.
  *
- * A flock(2) is held on one open file description that launcher, keeper and (until exec) child share. Lock free
- * and `claimed`: it provably never ran. Lock free and `started`: the keeper died; somebody must adopt the task.
+ * A write lock (F_OFD_SETLK, the whole file) is held on one open file description that launcher, keeper and (until
+ * exec) child share. Lock free and `claimed`: it provably never ran. Lock free and `started`: the keeper died;
+ * somebody must adopt the task. It is no flock(2), because that can be tested only by taking it: reeved, looking
+ * whether a keeper lives, would for a moment make an adopting launcher believe that one does.
  *
  * Closing the last descriptor raises IN_CLOSE_WRITE in the directory: the keeper's exit is the event that reeved
  * waits for. The layout is fixed for a version; a reader refuses any other. */
@@ -138,38 +140,47 @@ static_assert(sizeof(Record) <= RECORD_SIZE - RECORD_FILES_SIZE, "the header has
 
 /* ---- writers ---- */
 
-/* Creates <dir_fd>/<task>.<attempt> exclusively, mode 0640, preallocates it (ENOSPC shows here, never later), takes
- * the lock and maps it writable with phase NEW and magic, version, size, task_id, attempt filled in. The caller
- * fills the claimed fields and calls record_set_phase(). *ret_fd holds the lock. -EEXIST if there is one. */
+/* Creates <dir_fd>/<task>.<attempt> exclusively, mode 0640 and group of the directory whatever the umask is,
+ * preallocates it (ENOSPC shows here, never later), takes the lock and maps it writable with phase NEW and magic,
+ * version, size, task_id, attempt filled in. The caller fills the claimed fields and calls record_set_phase();
+ * *ret_fd holds the lock. -EEXIST if there is one; after any other error no file is left. Unmap with
+ * record_unmap(). */
 int record_create(int dir_fd, const char *task_id, unsigned attempt, Record **ret, int *ret_fd);
 
 /* Opens an existing record for writing and tries the lock. 1: opened and locked by us; 0: somebody lives and holds
- * it (*ret and *ret_fd untouched); negative errno otherwise, -EBADMSG for anything that is not a sound record. */
+ * it (*ret and *ret_fd untouched); negative errno otherwise: -EBADMSG for anything that is not a sound record,
+ * -EAGAIN for one that is still NEW, whose creator died before the claim (remove it). */
 int record_adopt(int dir_fd, const char *name, Record **ret, int *ret_fd);
 
-/* Moves to a later phase: release store. Asserts that it is the next one or that NEW is skipped by none. */
+/* The functions from here to record_clear_files() are async-signal-safe and allocate nothing: a forked keeper calls
+ * them. */
+
+/* Moves to a later phase: release store. Asserts that it is a later one, and that only CLAIMED follows NEW (an exec
+ * that fails before the child could say `started` goes from CLAIMED to ENDED). */
 void record_set_phase(Record *r, RecordPhase phase);
 
+/* Sets RECORD_FLAG_* bits; none is ever lost to another process that does the same. */
 void record_set_flag(Record *r, uint32_t flag);
 
 /* Increments `wake` and wakes the keeper. */
 void record_wake(Record *r);
 
-/* Appends a counter file; sets RECORD_FLAG_TRUNCATED and returns -ENOSPC if it does not fit. Allocates nothing,
- * async-signal-safe. */
+/* Appends a counter file; sets RECORD_FLAG_TRUNCATED and returns -ENOSPC if it does not fit (nothing of it is
+ * stored then). -EINVAL if the text has a NUL in it. `name` is not empty and at most 255 bytes. */
 int record_add_file(Record *r, const char *name, const char *text, size_t n);
 
-/* Discards all counter files (for reading them again until two reads agree). */
+/* Discards all counter files, and RECORD_FLAG_TRUNCATED (for reading them again until two reads agree). */
 void record_clear_files(Record *r);
 
 /* ---- readers ---- */
 
 /* Maps a record read-only and validates it: magic, version, size, terminated strings, an id that matches `name`,
  * enums in range, files within bounds. -EBADMSG if it is not sound, -ENOENT if there is none, -EAGAIN if it is
- * still NEW. Unmap with record_unmap(). What a concurrent writer may still change is checked again by the
- * functions below. */
+ * still NEW (for a moment perhaps -EACCES, until its group is set). Unmap with record_unmap(). What is validated is what the phase at this moment promises: map again to
+ * have the fields of a later phase checked. */
 int record_map(int dir_fd, const char *name, const Record **ret);
 
+/* Unmaps what create, adopt or map gave; keeps errno. */
 void record_unmap(const Record *r);
 
 static inline void record_unmapp(const Record **r)
@@ -181,7 +192,8 @@ static inline void record_unmapp(const Record **r)
 /* Acquire load. */
 RecordPhase record_phase(const Record *r);
 
-/* Is the lock free? 1 yes, 0 no, negative errno. Opens the file read-only (shared, non-blocking try). */
+/* Is the lock free? 1 yes, 0 no, negative errno. Opens the file read-only and only asks: nobody's attempt to take
+ * the lock fails because of it. */
 int record_lock_is_free(int dir_fd, const char *name);
 
 /* Walks the counter files: start with *cursor = 0; 1 and the next file (pointers into the map, not terminated), 0
@@ -189,8 +201,10 @@ int record_lock_is_free(int dir_fd, const char *name);
 int record_next_file(const Record *r, size_t *cursor, const char **ret_name, size_t *ret_name_length,
                      const char **ret_text, size_t *ret_text_length);
 
-/* Fuzzing and tests: validates a copy in memory as record_map() does. */
+/* Fuzzing and tests: validates a copy in memory as record_map() does. `data` is aligned as malloc(3) aligns. */
 int record_validate(const void *data, size_t size, const char *name);
 
+/* "cgroup", "scope", "process". */
 const char *record_backend_name(RecordBackend b);
+/* "none", "exited", "killed", "dumped", "exec-failed", "unknown". */
 const char *record_exit_name(RecordExit e);
