@@ -72,11 +72,6 @@ typedef struct Usage {
         uint8_t source[_USAGE_FIELD_MAX]; /* UsageSource */
 } Usage;
 
-const UsageFieldInfo *usage_field_info(UsageField f);
-UsageField usage_field_from_name(const char *name);
-const char *usage_source_name(UsageSource s);
-UsageSource usage_source_from_name(const char *name);
-
 static inline bool usage_has(const Usage *u, UsageField f)
 {
         return u->source[f] != USAGE_UNKNOWN;
@@ -89,6 +84,15 @@ static inline void usage_set(Usage *u, UsageField f, uint64_t value, UsageSource
         u->source[f] = (uint8_t)source;
 }
 
+/* Never NULL for a field below _USAGE_FIELD_MAX. */
+const UsageFieldInfo *usage_field_info(UsageField f);
+/* By column name; _USAGE_FIELD_INVALID if there is none. */
+UsageField usage_field_from_name(const char *name);
+/* "" for USAGE_UNKNOWN, "kernel-final", "kernel", "rusage", "procfs", "reported". */
+const char *usage_source_name(UsageSource s);
+/* The reverse; _USAGE_SOURCE_INVALID if there is none ("" is USAGE_UNKNOWN). */
+UsageSource usage_source_from_name(const char *name);
+
 /* Fills what `u` does not know from `other`, field by field: the fall-back. */
 void usage_fill(Usage *u, const Usage *other);
 
@@ -96,5 +100,14 @@ void usage_fill(Usage *u, const Usage *other);
  * (unknown keys and malformed lines are skipped) and sets the fields it finds, with the given source.
  * `file` is "cpu.stat", "memory.current", "memory.peak", "memory.swap.peak", "memory.events", "memory.stat",
  * "io.stat", "pids.current", "pids.peak", "cpu.pressure", "memory.pressure" or "io.pressure".
- * Returns 1 if the file is one of these, 0 if it is not. */
+ * Returns 1 if the file is one of these, 0 if it is not. A field that the text does not have stays as it is.
+ *
+ * MEMORY_ANON_PEAK is set to the anonymous memory of this reading: keeping the largest is the sampler's. IO fields
+ * are sums over devices, as usage_parse_io_stat() makes them with the sysfs of this host. */
 int usage_parse_file(Usage *u, const char *file, const char *text, UsageSource source);
+
+/* io.stat, with sysfs mounted at `sysfs` ("/sys"). The kernel charges an I/O through device-mapper, md or a loop
+ * device once for each layer, a line each; so a device that is stacked (through any number of layers) on another
+ * device of the same text does not count. What stands on what is looked up only when more than one device has
+ * I/O; a device that sysfs does not know counts. */
+void usage_parse_io_stat(Usage *u, const char *text, const char *sysfs, UsageSource source);
