@@ -28,6 +28,11 @@ typedef enum TaskKind {
         _TASK_KIND_MAX,
 } TaskKind;
 
+/* "launched", "reported". */
+const char *task_kind_name(TaskKind k);
+/* -EINVAL if there is none. */
+int task_kind_from_name(const char *name, TaskKind *ret);
+
 /* task_registry */
 typedef struct TaskRow {
         int64_t seq; /* rowid: order of creation, cursor of List; 0 before it was inserted */
@@ -88,6 +93,12 @@ typedef struct AttemptRow {
 
 void attempt_row_done(AttemptRow *a);
 
+/* Copies of rows elsewhere than on the heap: each replaces the row's strings (which it does not own before) by what
+ * `dup` makes of them, NULL staying NULL. -ENOMEM when dup returns NULL; then some strings are replaced, the rest NULL. */
+typedef char *(*row_dup_t)(void *userdata, const char *text);
+int task_row_dup_strings(TaskRow *t, row_dup_t dup, void *userdata);
+int attempt_row_dup_strings(AttemptRow *a, row_dup_t dup, void *userdata);
+
 /* task_resource_snapshots */
 typedef struct SnapshotRow {
         unsigned attempt;
@@ -107,3 +118,4 @@ typedef struct EventRow {
 } EventRow;
 
 void event_row_done(EventRow *e);
+int event_row_dup_strings(EventRow *e, row_dup_t dup, void *userdata);

@@ -16,6 +16,7 @@
 #include <systemd/sd-event.h>
 
 #include "basic/error.h"
+#include "common/clock.h"
 #include "daemon/model/task-row.h"
 
 typedef struct Store Store;
@@ -25,6 +26,7 @@ typedef struct StoreConfig {
         const char *path;            /* database file, created if absent */
         const char *backup_dir;      /* daily copies, three deep; NULL: none */
         usec_t backup_interval_usec; /* 0: no periodic backup */
+        const Clock *clock;          /* names the daily copies; NULL: the system's */
         sd_event *event; /* callbacks run here; NULL: no threads, only the store_*_sync functions (tools, tests) */
 } StoreConfig;
 
@@ -90,6 +92,7 @@ typedef void (*store_events_t)(const ReeveError *error, const EventRow *rows, si
 int store_list(Store *s, const StoreFilter *filter, store_tasks_t callback, void *userdata);
 /* n is 0 if there is no such task. */
 int store_get(Store *s, const char *task_id, store_tasks_t callback, void *userdata);
+/* The newest `limit` (at most STORE_LIST_MAX; 0: that many), in the order in which they were taken. */
 int store_snapshots(Store *s, const char *task_id, unsigned limit, store_snapshots_t callback,
                     void *userdata);
 /* Events with number > after, oldest first; filters may be NULL. */

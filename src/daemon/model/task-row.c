@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Rows are plain structs full of strings. Which of their members are owned strings is said once, in a table of offsets
+ * for each kind of row: freeing, deep copies on the heap and copies into somebody's arena all walk the same table, so a
+ * new string column cannot be forgotten by one of them. */
+
+#include "daemon/model/task-row.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const size_t task_strings[] = {
+        offsetof(TaskRow, task_id),  offsetof(TaskRow, subsystem),   offsetof(TaskRow, task_type),
+        offsetof(TaskRow, title),    offsetof(TaskRow, description), offsetof(TaskRow, created_by),
+        offsetof(TaskRow, metadata), offsetof(TaskRow, argv),        offsetof(TaskRow, cwd),
+        offsetof(TaskRow, message),  offsetof(TaskRow, cgroup),
+};
+
+static const size_t attempt_strings[] = {
+        offsetof(AttemptRow, task_id),
+        offsetof(AttemptRow, cgroup),
+};
+
+static const size_t event_strings[] = {
+        offsetof(EventRow, topic),
+        offsetof(EventRow, task_id),
+        offsetof(EventRow, subsystem),
+        offsetof(EventRow, detail),
+};
+
+static const char *const kinds[_TASK_KIND_MAX] = {
+        [TASK_KIND_LAUNCHED] = "launched",
+        [TASK_KIND_REPORTED] = "reported",
+};
+
+const char *task_kind_name(TaskKind k)
+{
+        assert((unsigned)k < _TASK_KIND_MAX);
+        return kinds[k];
+}
+
+int task_kind_from_name(const char *name, TaskKind *ret)
+{
+        assert(name);
+        assert(ret);
+
+        for (unsigned i = 0; i < _TASK_KIND_MAX; i++)
+                if (strcmp(kinds[i], name) == 0) {
+                        *ret = (TaskKind)i;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+static char **string_at(void *row, size_t offset)
+{
+        return (char **)((char *)row + offset);
+}
+
+static void free_strings(void *row, const size_t *offsets, size_t n)
+{
+        for (size_t i = 0; i < n; i++) {
+                char **text = string_at(row, offsets[i]);
+                free(*text);
+                *text = NULL;
+        }
+}
+
+static int dup_strings(void *row, const size_t *offsets, size_t n, row_dup_t dup, void *userdata)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                char **text = string_at(row, offsets[i]);
+                if (!*text)
+                        continue;
+                *text = r < 0 ? NULL : dup(userdata, *text);
+                if (!*text)
+                        r = -ENOMEM;
+        }
+        return r;
+}
+
+void task_row_done(TaskRow *t)
+{
+        assert(t);
+        free_strings(t, task_strings, ELEMENTSOF(task_strings));
+}
+
+TaskRow *task_row_free(TaskRow *t)
+{
+        if (t) {
+                task_row_done(t);
+                free(t);
+        }
+        return NULL;
+}
+
+static char *heap_dup(void *userdata _unused_, const char *text)
+{
+        return strdup(text);
+}
+
+TaskRow *task_row_copy(const TaskRow *t)
+{
+        assert(t);
+
+        TaskRow *copy = NEW(TaskRow, 1);
+        if (!copy)
+                return NULL;
+        *copy = *t;
+        if (task_row_dup_strings(copy, heap_dup, NULL) < 0)
+                return task_row_free(copy);
+        return copy;
+}
+
+int task_row_dup_strings(TaskRow *t, row_dup_t dup, void *userdata)
+{
+        assert(t);
+        assert(dup);
+        return dup_strings(t, task_strings, ELEMENTSOF(task_strings), dup, userdata);
+}
+
+void attempt_row_done(AttemptRow *a)
+{
+        assert(a);
+        free_strings(a, attempt_strings, ELEMENTSOF(attempt_strings));
+}
+
+int attempt_row_dup_strings(AttemptRow *a, row_dup_t dup, void *userdata)
+{
+        assert(a);
+        assert(dup);
+        return dup_strings(a, attempt_strings, ELEMENTSOF(attempt_strings), dup, userdata);
+}
+
+void event_row_done(EventRow *e)
+{
+        assert(e);
+        free_strings(e, event_strings, ELEMENTSOF(event_strings));
+}
+
+int event_row_dup_strings(EventRow *e, row_dup_t dup, void *userdata)
+{
+        assert(e);
+        assert(dup);
+        return dup_strings(e, event_strings, ELEMENTSOF(event_strings), dup, userdata);
+}

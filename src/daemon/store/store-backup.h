@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Online copies of the database, made by the writer between its batches. */
+
+#include "daemon/store/store-internal.h"
+
+#define STORE_BACKUP_NAME_SIZE sizeof("registry-YYYY-MM-DD.db")
+#define STORE_BACKUPS_KEPT     3
+
+typedef struct StoreBackup StoreBackup;
+
+/* A periodic one (path NULL) gets the day's name in the backup folder, replaces that day's, and removes all but the
+ * newest three. NULL when memory is short. */
+StoreBackup *store_backup_new(Store *s, const char *path, store_backup_t callback, void *userdata);
+StoreJob *store_backup_job(StoreBackup *b);
+StoreBackup *store_backup_of(StoreJob *job);
+
+/* Copies a few pages (the first step opens the file, the last one syncs and renames it). 1: there is more to do; 0: done
+ * or failed, see the job's result. Writer thread. */
+int store_backup_step(StoreBackup *b, StoreDb *db);
+
+/* Gives up what is not finished and removes the part. Writer thread. */
+void store_backup_abort(StoreBackup *b);
+
+/* The newest daily copy in a folder: 1 found, 0 none, negative errno. ret_mtime (wall clock) may be NULL. */
+int store_backup_newest(const char *dir, char ret_name[static STORE_BACKUP_NAME_SIZE], usec_t *ret_mtime);
