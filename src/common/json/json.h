@@ -9,10 +9,7 @@
 
 #include "basic/error.h"
 
-static inline void json_decrefp(json_t **j)
-{
-        json_decref(*j);
-}
+/* json_decrefp() is jansson's */
 #define _cleanup_json_ _cleanup_(json_decrefp)
 
 typedef enum JsonFieldType {
@@ -39,7 +36,8 @@ typedef struct JsonField {
 int json_dispatch(json_t *object, const JsonField *fields, size_t n_fields, void *target,
                   ReeveError *reterr);
 
-/* Sets a string, or nothing if `value` is NULL. Returns 0 or -ENOMEM (also for invalid UTF-8). */
+/* Sets a string, or nothing if `value` is NULL. Returns 0 or -ENOMEM (also for invalid UTF-8
+ * and, since JSON has neither, for reals that are NaN or infinite). */
 int json_set_string(json_t *object, const char *key, const char *value);
 int json_set_integer(json_t *object, const char *key, int64_t value);
 int json_set_bool(json_t *object, const char *key, bool value);
@@ -50,10 +48,11 @@ const char *json_get_string(const json_t *object, const char *key);
 /* Integer of a field, `fallback` if absent or no integer. */
 int64_t json_get_integer(const json_t *object, const char *key, int64_t fallback);
 
-/* Parses text as UTF-8 JSON: no duplicate keys, at most `depth` levels. InvalidArgument with the position. */
+/* Parses text as UTF-8 JSON, any value: no duplicate keys, no "\u0000", at most `depth` levels. InvalidArgument with the
+ * position, or Unavailable when memory is short. *ret is a new reference. */
 int json_parse(const char *text, size_t size, unsigned depth, json_t **ret, ReeveError *reterr);
 /* Compact text (caller frees); NULL when memory is short. */
 char *json_format(const json_t *j);
 
-/* Replaces invalid UTF-8 by U+FFFD so that any bytes can be shown as a JSON string. NULL when memory is short. */
+/* Replaces invalid UTF-8 and NUL by U+FFFD so that any bytes can be shown as a JSON string. NULL when memory is short. */
 json_t *json_string_lossy(const char *text, size_t n);

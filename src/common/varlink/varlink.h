@@ -19,8 +19,10 @@
 #define VARLINK_FDS_MAX                 16                 /* descriptors beside one message */
 #define VARLINK_CONNECTIONS_MAX         1024
 #define VARLINK_CONNECTIONS_PER_UID_MAX 512
+#define VARLINK_BYTES_PER_UID_MAX       (64U * 1024 * 1024) /* buffers of all connections of one uid */
 #define VARLINK_PIPELINE_MAX            1024 /* calls of one connection not answered yet; more are not read */
 #define VARLINK_OUTPUT_MAX              (16U * 1024 * 1024) /* bytes queued for a peer that does not read */
+#define VARLINK_OUTPUT_PAUSE            (1U * 1024 * 1024)  /* bytes queued: no more calls are dispatched */
 #define VARLINK_STALL_USEC              (30 * UINT64_C(1000000)) /* queued output without progress: disconnect */
 
 #define VARLINK_ERROR_INTERFACE_NOT_FOUND    "org.varlink.service.InterfaceNotFound"
