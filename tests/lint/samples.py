@@ -50,6 +50,10 @@ SAMPLES = {
         ],
         "good": [c("int f(int a)\n{\n        return a;\n}\n")],
     },
+    "launcher-size": {
+        "bad": [{f"src/launcher/x{i}.c": "int x;\n" * 500 for i in range(5)}],
+        "good": [c("int x;\n" * 500, "src/launcher/x.c"), c("int x;\n" * 3000, "src/daemon/x.c")],
+    },
     "unfinished": {
         "bad": [
             c("/* TO" + "DO: more */\n"),
