@@ -47,14 +47,20 @@ void reader_clear_event(Reader *r)
 
 /* ---- the schedule ---- */
 
+/* What was missed cannot be read any more: a snapshot that is still due comes at the next point of the grid. */
+static void catch_up(Reader *r, Probe *p, usec_t now)
+{
+        if (p->snapshot_at <= now)
+                p->snapshot_at = cadence_next_point(&r->cadence, phase_of(r, p->slice), now);
+}
+
 static void schedule(Reader *r, Probe *p, usec_t now)
 {
         ReaderSlice *slice = &r->slices[p->slice];
-        usec_t next = cadence_next_point(&r->cadence, phase_of(r, p->slice), now);
 
-        if (p->snapshot_at <= now)
-                p->snapshot_at = next; /* late: what was missed cannot be read any more */
-        p->visit_at = r->live ? next : p->snapshot_at;
+        p->visit_at = p->snapshot_at;
+        if (r->live)
+                p->visit_at = MIN(p->visit_at, cadence_next_point(&r->cadence, phase_of(r, p->slice), now));
         slice->visit_at = MIN(slice->visit_at, p->visit_at);
 }
 
@@ -69,12 +75,13 @@ static void schedule_all(Reader *r, usec_t now)
 
 static void admit(Reader *r, Probe *p)
 {
-        usec_t phase = phase_of(r, p->slice);
+        usec_t phase = phase_of(r, p->slice), now = clock_boottime(r->clock);
 
         p->known = true;
         list_append(&r->slices[p->slice].probes, &p->slice_link);
         p->snapshot_at = cadence_next_point(&r->cadence, phase, p->started_boottime_usec);
-        schedule(r, p, clock_boottime(r->clock));
+        catch_up(r, p, now);
+        schedule(r, p, now);
 }
 
 static void dismiss(Reader *r, Probe *p)
@@ -149,7 +156,8 @@ static bool visit(Reader *r, Probe *p, usec_t now)
                         p->slow_at = p->visit_at + cadence_slow_interval(&r->cadence);
                 publish(r, p, (snapshot ? PROBE_SNAPSHOT : 0) | (r->live ? PROBE_LIVE : 0), slow);
         }
-        schedule(r, p, now); /* a snapshot that could not be read stays due, and is tried at the next tick */
+        catch_up(r, p, now); /* a snapshot that could not be read stays due, and is tried at the next tick */
+        schedule(r, p, now);
         return true;
 }
 
