@@ -319,6 +319,13 @@ static int add_sources(VarlinkServer *s)
         return r;
 }
 
+const VarlinkLimits varlink_limits_default = {
+        .connections_max = VARLINK_CONNECTIONS_MAX,
+        .connections_per_uid_max = VARLINK_CONNECTIONS_PER_UID_MAX,
+        .bytes_per_uid_max = VARLINK_BYTES_PER_UID_MAX,
+        .stall_usec = VARLINK_STALL_USEC,
+};
+
 int varlink_server_new(sd_event *event, const VarlinkServerInfo *info, VarlinkServer **ret)
 {
         assert(event);
@@ -330,10 +337,7 @@ int varlink_server_new(sd_event *event, const VarlinkServerInfo *info, VarlinkSe
                 return -ENOMEM;
         s->event = sd_event_ref(event);
         s->info = *info;
-        s->limits = (VarlinkLimits){ .connections_max = VARLINK_CONNECTIONS_MAX,
-                                     .connections_per_uid_max = VARLINK_CONNECTIONS_PER_UID_MAX,
-                                     .bytes_per_uid_max = VARLINK_BYTES_PER_UID_MAX,
-                                     .stall_usec = VARLINK_STALL_USEC };
+        s->limits = varlink_limits_default;
         list_init(&s->listeners);
         list_init(&s->connections);
         list_init(&s->todo);

@@ -66,6 +66,8 @@ typedef struct VarlinkLimits {
         usec_t stall_usec;
 } VarlinkLimits;
 
+extern const VarlinkLimits varlink_limits_default;
+
 /* Holds from now on; who is over a lowered limit already stays. */
 void varlink_server_set_limits(VarlinkServer *s, const VarlinkLimits *limits);
 

@@ -145,12 +145,12 @@ int store_backup_newest(const char *dir, char ret_name[static STORE_BACKUP_NAME_
 }
 
 /* Failing to remove an old copy is no failure of the new one; the next backup tries again. */
-static void prune(const char *dir)
+static void prune(const char *dir, unsigned kept)
 {
         struct dirent **entries = NULL;
 
         int n = scandir(dir, &entries, is_daily, newest_first);
-        for (int i = STORE_BACKUPS_KEPT; i < n; i++) {
+        for (int i = (int)kept; i < n; i++) {
                 _cleanup_free_ char *path = string_printf("%s/%s", dir, entries[i]->d_name);
                 if (path)
                         (void)unlink(path);
@@ -257,7 +257,7 @@ static int publish(StoreBackup *b)
                 return fail_errno(b, r, "sync the folder of");
 
         if (b->periodic)
-                prune(b->job.store->backup_dir);
+                prune(b->job.store->backup_dir, b->job.store->backups_kept);
         return 0;
 }
 

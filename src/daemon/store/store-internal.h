@@ -32,6 +32,7 @@ struct StoreJob {
 struct Store {
         char *path, *backup_dir;
         usec_t backup_interval_usec;
+        unsigned backups_kept;
         const Clock *clock;
         sd_event *event;
         sd_event_source *results_source, *backup_source;

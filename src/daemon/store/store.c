@@ -246,6 +246,7 @@ static Store *store_new(const StoreConfig *config)
         list_init(&s->results);
         init_locks(s);
         s->backup_interval_usec = config->backup_interval_usec;
+        s->backups_kept = config->backups_kept ?: STORE_BACKUPS_KEPT;
         s->clock = config->clock ?: clock_system();
         s->event = sd_event_ref(config->event);
         s->path = strdup(config->path);

@@ -24,8 +24,9 @@ typedef struct StoreWrite StoreWrite;
 
 typedef struct StoreConfig {
         const char *path;            /* database file, created if absent */
-        const char *backup_dir;      /* daily copies, three deep; NULL: none */
+        const char *backup_dir;      /* daily copies; NULL: none */
         usec_t backup_interval_usec; /* 0: no periodic backup */
+        unsigned backups_kept;       /* of the daily copies; 0: three */
         const Clock *clock;          /* names the daily copies; NULL: the system's */
         sd_event *event; /* callbacks run here; NULL: no threads, only the store_*_sync functions (tools, tests) */
 } StoreConfig;
