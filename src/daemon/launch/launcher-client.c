@@ -116,12 +116,15 @@ static int connect_bus(LauncherClient *c, sd_bus **ret)
 
         if ((r = sd_bus_new(&bus)) < 0 || (r = sd_bus_set_address(bus, c->address)) < 0 ||
             (r = sd_bus_negotiate_fds(bus, true)) < 0 || (r = sd_bus_set_connected_signal(bus, true)) < 0 ||
-            (r = sd_bus_set_method_call_timeout(bus, CALL_TIMEOUT_USEC)) < 0 || (r = sd_bus_start(bus)) < 0 ||
+            (r = sd_bus_set_method_call_timeout(bus, CALL_TIMEOUT_USEC)) < 0 ||
+            (r = sd_bus_start(bus)) < 0 ||
             (r = sd_bus_attach_event(bus, c->event, SD_EVENT_PRIORITY_NORMAL)) < 0 ||
-            (r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
-                                           "org.freedesktop.DBus.Local", "Disconnected", on_bus_lost, NULL, c)) < 0 ||
-            (r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
-                                           "org.freedesktop.DBus.Local", "Connected", on_bus_connected, NULL, c)) < 0)
+            (r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local",
+                                           "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
+                                           "Disconnected", on_bus_lost, NULL, c)) < 0 ||
+            (r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local",
+                                           "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
+                                           "Connected", on_bus_connected, NULL, c)) < 0)
                 return r;
         *ret = TAKE_PTR(bus);
         return 0;
@@ -141,7 +144,8 @@ static int send_forgotten(LauncherClient *c)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 
-        int r = sd_bus_message_new_method_call(c->bus, &m, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE, "Forget");
+        int r = sd_bus_message_new_method_call(c->bus, &m, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE,
+                                               "Forget");
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "(su)");
         for (size_t i = 0; r >= 0 && i < c->n_forgotten; i++)
@@ -168,7 +172,8 @@ static int on_flush(sd_event_source *s, void *userdata)
         return sd_event_source_set_enabled(c->flush, SD_EVENT_OFF);
 }
 
-int launcher_client_new(sd_event *event, const char *path, const LauncherClientEvents *events, LauncherClient **ret)
+int launcher_client_new(sd_event *event, const char *path, const LauncherClientEvents *events,
+                        LauncherClient **ret)
 {
         _cleanup_(launcher_client_freep) LauncherClient *c = NULL;
         int r;
@@ -188,7 +193,8 @@ int launcher_client_new(sd_event *event, const char *path, const LauncherClientE
         if (!c->address)
                 return -ENOMEM;
 
-        if ((r = sd_event_add_time_relative(event, &c->reconnect, CLOCK_MONOTONIC, 0, 0, on_reconnect, c)) < 0 ||
+        if ((r = sd_event_add_time_relative(event, &c->reconnect, CLOCK_MONOTONIC, 0, 0, on_reconnect, c)) <
+                            0 ||
             (r = sd_event_add_defer(event, &c->flush, on_flush, c)) < 0 ||
             (r = sd_event_source_set_enabled(c->flush, SD_EVENT_OFF)) < 0 ||
             (r = sd_event_source_set_priority(c->flush, SD_EVENT_PRIORITY_IDLE)) < 0)
@@ -233,7 +239,8 @@ static void split_text(ReeveError *e, const char *text)
                 if (parse_int_range(left, 1, 4095, &e->number) < 0)
                         return;
                 snprintf(e->field, sizeof(e->field), "%s", separator + 1);
-                snprintf(e->text, sizeof(e->text), "%s: %s", separator + 1, strerrordesc_np(e->number) ?: "?");
+                snprintf(e->text, sizeof(e->text), "%s: %s", separator + 1,
+                         strerrordesc_np(e->number) ?: "?");
         } else if (e->code == REEVE_ERROR_INVALID_ARGUMENT || e->code == REEVE_ERROR_LIMIT_EXCEEDED) {
                 if (strchr(left, ' '))
                         return;
@@ -275,8 +282,10 @@ static int begin(LauncherClient *c, const char *method, sd_bus_message **ret, Re
         assert(c);
 
         if (!c->connected)
-                return reeve_error_set(reterr, REEVE_ERROR_UNAVAILABLE, NULL, "the launcher cannot be reached");
-        int r = sd_bus_message_new_method_call(c->bus, ret, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE, method);
+                return reeve_error_set(reterr, REEVE_ERROR_UNAVAILABLE, NULL,
+                                       "the launcher cannot be reached");
+        int r = sd_bus_message_new_method_call(c->bus, ret, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE,
+                                               method);
         return r < 0 ? reeve_error_errno(reterr, r, NULL, "cannot call the launcher") : 0;
 }
 
@@ -390,8 +399,8 @@ static int append_launch(sd_bus_message *m, const LaunchRequest *q)
         return sd_bus_message_close_container(m);
 }
 
-int launcher_client_launch(LauncherClient *c, const LaunchRequest *request, launcher_launched_t callback, void *userdata,
-                           ReeveError *reterr)
+int launcher_client_launch(LauncherClient *c, const LaunchRequest *request, launcher_launched_t callback,
+                           void *userdata, ReeveError *reterr)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 
@@ -478,8 +487,8 @@ static int read_usage_entry(sd_bus_message *m, LauncherUsage *ret)
         uint64_t user, system, rss, read_bytes, write_bytes, processes;
         uint32_t attempt;
 
-        int r = sd_bus_message_read(m, "(sutttttt)", &ret->task_id, &attempt, &user, &system, &rss, &read_bytes,
-                                    &write_bytes, &processes);
+        int r = sd_bus_message_read(m, "(sutttttt)", &ret->task_id, &attempt, &user, &system, &rss,
+                                    &read_bytes, &write_bytes, &processes);
         if (r <= 0)
                 return r;
         ret->attempt = attempt;
@@ -515,8 +524,8 @@ static int on_usage(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         return 0;
 }
 
-int launcher_client_read_usage(LauncherClient *c, const char *const *task_ids, const unsigned *attempts, size_t n,
-                               launcher_usage_t callback, void *userdata)
+int launcher_client_read_usage(LauncherClient *c, const char *const *task_ids, const unsigned *attempts,
+                               size_t n, launcher_usage_t callback, void *userdata)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 
@@ -549,7 +558,8 @@ static int on_described(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
         if (!error) {
                 int r = sd_bus_message_enter_container(m, 'a', "(sbss)");
                 while (r > 0 && n < FACTS_MAX &&
-                       (r = sd_bus_message_read(m, "(sbss)", &facts[n].name, &ok, &facts[n].value, &facts[n].hint)) > 0)
+                       (r = sd_bus_message_read(m, "(sbss)", &facts[n].name, &ok, &facts[n].value,
+                                                &facts[n].hint)) > 0)
                         facts[n++].ok = ok;
                 if (r < 0)
                         error = bad_reply(r, &e);
@@ -558,7 +568,8 @@ static int on_described(sd_bus_message *m, void *userdata, sd_bus_error *ret_err
         return 0;
 }
 
-int launcher_client_describe(LauncherClient *c, launcher_described_t callback, void *userdata, ReeveError *reterr)
+int launcher_client_describe(LauncherClient *c, launcher_described_t callback, void *userdata,
+                             ReeveError *reterr)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 

@@ -22,7 +22,8 @@ typedef struct LauncherClientEvents {
 } LauncherClientEvents;
 
 /* Starts connecting at once; on_connected comes later, from the loop. `path` is copied. */
-int launcher_client_new(sd_event *event, const char *path, const LauncherClientEvents *events, LauncherClient **ret);
+int launcher_client_new(sd_event *event, const char *path, const LauncherClientEvents *events,
+                        LauncherClient **ret);
 /* Calls that are out are dropped without their callbacks. */
 LauncherClient *launcher_client_free(LauncherClient *c);
 DEFINE_CLEANUP_FUNC(LauncherClient *, launcher_client_free)
@@ -32,7 +33,8 @@ bool launcher_client_is_connected(const LauncherClient *c);
 /* Every call below returns 0 when it was sent, and then its callback comes exactly once; or a negative errno with *reterr
  * filled (Unavailable without a connection), and no callback. `error` is NULL on success, borrowed for the call. */
 
-typedef void (*launcher_ticket_t)(const ReeveError *error, const uint8_t ticket[LAUNCHER_TICKET_SIZE], void *userdata);
+typedef void (*launcher_ticket_t)(const ReeveError *error, const uint8_t ticket[LAUNCHER_TICKET_SIZE],
+                                  void *userdata);
 int launcher_client_authorize(LauncherClient *c, int spec_fd, launcher_ticket_t callback, void *userdata,
                               ReeveError *reterr);
 
@@ -40,11 +42,11 @@ typedef struct LaunchRequest {
         int spec_fd;           /* borrowed */
         const uint8_t *ticket; /* LAUNCHER_TICKET_SIZE bytes */
         unsigned attempt;
-        const char *backend;   /* "" : the best that the host has */
+        const char *backend;      /* "" : the best that the host has */
         usec_t deadline_boottime; /* backstop; USEC_INFINITY: none */
         usec_t grace_usec;
         uint64_t output_cap_bytes;
-        const int *stdio_fds;  /* borrowed */
+        const int *stdio_fds; /* borrowed */
         size_t n_stdio_fds;
 } LaunchRequest;
 
@@ -55,8 +57,8 @@ typedef struct LaunchResult {
 } LaunchResult;
 
 typedef void (*launcher_launched_t)(const ReeveError *error, const LaunchResult *result, void *userdata);
-int launcher_client_launch(LauncherClient *c, const LaunchRequest *request, launcher_launched_t callback, void *userdata,
-                           ReeveError *reterr);
+int launcher_client_launch(LauncherClient *c, const LaunchRequest *request, launcher_launched_t callback,
+                           void *userdata, ReeveError *reterr);
 
 typedef void (*launcher_done_t)(const ReeveError *error, void *userdata);
 int launcher_client_signal(LauncherClient *c, const char *task_id, unsigned attempt, int signal, bool whole,
@@ -78,8 +80,8 @@ typedef struct LauncherUsage {
 typedef void (*launcher_usage_t)(const LauncherUsage *usages, size_t n, void *userdata);
 /* Reads by procfs what a tick of the sampler wants; `n` tasks in parallel arrays of ids and attempts. Nothing is called
  * back on failure: the next tick asks again. */
-int launcher_client_read_usage(LauncherClient *c, const char *const *task_ids, const unsigned *attempts, size_t n,
-                               launcher_usage_t callback, void *userdata);
+int launcher_client_read_usage(LauncherClient *c, const char *const *task_ids, const unsigned *attempts,
+                               size_t n, launcher_usage_t callback, void *userdata);
 
 /* What the launcher says of this host: name and text of each entry of Describe. */
 typedef struct LauncherFact {
@@ -88,5 +90,7 @@ typedef struct LauncherFact {
         const char *value;
         const char *hint; /* "" : none */
 } LauncherFact;
-typedef void (*launcher_described_t)(const ReeveError *error, const LauncherFact *facts, size_t n, void *userdata);
-int launcher_client_describe(LauncherClient *c, launcher_described_t callback, void *userdata, ReeveError *reterr);
+typedef void (*launcher_described_t)(const ReeveError *error, const LauncherFact *facts, size_t n,
+                                     void *userdata);
+int launcher_client_describe(LauncherClient *c, launcher_described_t callback, void *userdata,
+                             ReeveError *reterr);

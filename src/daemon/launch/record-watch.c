@@ -32,8 +32,8 @@ static int on_inotify(sd_event_source *s, const struct inotify_event *event, voi
         return 0;
 }
 
-int record_watch_new(sd_event *event, const char *path, record_closed_t callback, void *userdata, RecordWatch **ret,
-                     ReeveError *reterr)
+int record_watch_new(sd_event *event, const char *path, record_closed_t callback, void *userdata,
+                     RecordWatch **ret, ReeveError *reterr)
 {
         assert(event);
         assert(path);

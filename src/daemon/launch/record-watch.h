@@ -13,8 +13,8 @@ typedef struct RecordWatch RecordWatch;
 typedef void (*record_closed_t)(const char *name, void *userdata);
 
 /* Watches the directory of records (it must exist). The descriptor of the directory is kept for record_map(). */
-int record_watch_new(sd_event *event, const char *path, record_closed_t callback, void *userdata, RecordWatch **ret,
-                     ReeveError *reterr);
+int record_watch_new(sd_event *event, const char *path, record_closed_t callback, void *userdata,
+                     RecordWatch **ret, ReeveError *reterr);
 RecordWatch *record_watch_free(RecordWatch *w);
 DEFINE_CLEANUP_FUNC(RecordWatch *, record_watch_free)
 

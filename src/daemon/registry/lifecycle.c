@@ -129,7 +129,8 @@ static void end_by_exit(Task *t, const AttemptRow *a)
                 return;
         case RECORD_EXIT_EXEC_FAILED:
                 if (!t->row.message)
-                        task_set_message(t, "could not be executed: %s", strerrordesc_np(a->exit_value) ?: "?");
+                        task_set_message(t, "could not be executed: %s",
+                                         strerrordesc_np(a->exit_value) ?: "?");
                 end(t, TASK_FAILED, TASK_OUTCOME_EXEC);
                 return;
         case RECORD_EXIT_NONE:
@@ -174,7 +175,8 @@ void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec)
                 end_by_exit(t, a);
 }
 
-void task_ended_otherwise(Task *t, TaskState state, TaskOutcome outcome, const char *message, usec_t realtime)
+void task_ended_otherwise(Task *t, TaskState state, TaskOutcome outcome, const char *message,
+                          usec_t realtime)
 {
         assert(t);
         assert(task_state_is_final(state) && state != TASK_COMPLETED);

@@ -74,6 +74,12 @@ Registry *registry_free(Registry *r)
         return NULL;
 }
 
+void registry_set_limit(Registry *r, unsigned tasks_per_uid)
+{
+        assert(r);
+        r->config.tasks_per_uid = tasks_per_uid;
+}
+
 Task *registry_get(Registry *r, const char *task_id)
 {
         assert(r);

@@ -53,6 +53,9 @@ int registry_new(const RegistryConfig *config, Registry **ret);
 Registry *registry_free(Registry *r);
 DEFINE_CLEANUP_FUNC(Registry *, registry_free)
 
+/* Changes tasks_per_uid. A recovering daemon begins without a limit, so that what was accepted once stays. */
+void registry_set_limit(Registry *r, unsigned tasks_per_uid);
+
 /* NULL if no such task is open. */
 Task *registry_get(Registry *r, const char *task_id);
 size_t registry_size(const Registry *r);
@@ -80,7 +83,8 @@ void task_started(Task *t, const AttemptRow *a, usec_t started_boottime);
 void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec);
 
 /* pending, active -> failed, cancelled or lost without an attempt that ended. `message` is copied; may be NULL. */
-void task_ended_otherwise(Task *t, TaskState state, TaskOutcome outcome, const char *message, usec_t realtime);
+void task_ended_otherwise(Task *t, TaskState state, TaskOutcome outcome, const char *message,
+                          usec_t realtime);
 
 /* Replaces row.message by a formatted text; keeps the old one when memory is short. */
 void task_set_message(Task *t, const char *format, ...) _printf_(2, 3);
