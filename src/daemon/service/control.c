@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Acting on a task: the caller must own it, it must run, and the launcher does it.
+ *
+ * Cancelling is a wish that is made durable first (the row's cancel_requested), then carried out: thaw, TERM to all, KILL
+ * after the grace that its record carries. Whatever ends the task after that, it is `cancelled`. The wish is carried out again
+ * after a restart of ours and whenever the launcher comes back, so it is enough that it was accepted. */
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "basic/log.h"
+#include "daemon/service/service-internal.h"
+
+bool caller_owns(const Caller *c, const TaskRow *t)
+{
+        assert(c);
+        assert(t);
+
+        return c->admin || c->uid == 0 || c->uid == t->owner_uid;
+}
+
+/* An operation that waits for the launcher's or the database's answer. */
+typedef struct ActOp {
+        Service *service;
+        char task_id[TASK_ID_MAX + 1];
+        int freeze; /* 1, 0; -1: it is about something else */
+        service_done_t callback;
+        void *userdata;
+} ActOp;
+
+static ActOp *act_op_new(Service *s, const char *task_id, service_done_t callback, void *userdata)
+{
+        ActOp *op = NEW0(ActOp, 1);
+        if (op) {
+                op->service = s;
+                op->callback = callback;
+                op->userdata = userdata;
+                op->freeze = -1;
+                strcpy(op->task_id, task_id);
+        }
+        return op;
+}
+
+/* The id belongs to no open task: has it ended, or was there never one? */
+static void on_looked_up(const ReeveError *error, TaskRow **rows, size_t n, void *userdata)
+{
+        _cleanup_free_ ActOp *op = ASSERT_PTR(userdata);
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (!error) {
+                if (n > 0)
+                        reeve_error_set(&e, REEVE_ERROR_ALREADY_FINISHED, "task_id",
+                                        "task '%s' has ended: %s", op->task_id,
+                                        task_state_name(rows[0]->status));
+                else
+                        reeve_error_set(&e, REEVE_ERROR_NO_SUCH_TASK, "task_id", "there is no task '%s'",
+                                        op->task_id);
+                error = &e;
+        }
+        op->callback(error, op->userdata);
+}
+
+static void answer_not_open(Service *s, const char *task_id, service_done_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (!task_id_is_valid(task_id)) {
+                reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "task_id", "not the id of a task");
+                callback(&e, userdata);
+                return;
+        }
+        ActOp *op = act_op_new(s, task_id, callback, userdata);
+        if (!op || store_get(s->store, task_id, on_looked_up, op) < 0) {
+                free(op);
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot look the task up");
+                callback(&e, userdata);
+        }
+}
+
+/* The open task that the caller may act on; NULL when the callback was called. */
+static Task *find(Service *s, const Caller *caller, const char *task_id, service_done_t callback,
+                  void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+        assert(caller);
+        assert(task_id);
+        assert(callback);
+
+        Task *t = registry_get(s->registry, task_id);
+        if (!t || (t->doing & TASK_DOING_FINISH)) {
+                answer_not_open(s, task_id, callback, userdata);
+                return NULL;
+        }
+        if (!caller_owns(caller, &t->row)) {
+                reeve_error_set(&e, REEVE_ERROR_PERMISSION_DENIED, "task_id", "task '%s' is somebody else's",
+                                task_id);
+                callback(&e, userdata);
+                return NULL;
+        }
+        return t;
+}
+
+/* As find(), and it must run. */
+static Task *find_active(Service *s, const Caller *caller, const char *task_id, service_done_t callback,
+                         void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        Task *t = find(s, caller, task_id, callback, userdata);
+        if (t && t->row.status != TASK_ACTIVE) {
+                reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, "task_id", "task '%s' does not run yet",
+                                task_id);
+                callback(&e, userdata);
+                return NULL;
+        }
+        return t;
+}
+
+static void on_acted(const ReeveError *error, void *userdata)
+{
+        _cleanup_free_ ActOp *op = ASSERT_PTR(userdata);
+
+        Task *t = registry_get(op->service->registry, op->task_id);
+        if (!error && t && op->freeze >= 0)
+                t->row.frozen = op->freeze;
+        op->callback(error, op->userdata);
+}
+
+void service_signal(Service *s, const Caller *caller, const char *task_id, int signal, bool whole,
+                    service_done_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (signal < 1 || signal > SIGRTMAX) {
+                reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "signal", "must be 1 to %d, not %d",
+                                SIGRTMAX, signal);
+                callback(&e, userdata);
+                return;
+        }
+        Task *t = find_active(s, caller, task_id, callback, userdata);
+        if (!t)
+                return;
+        ActOp *op = act_op_new(s, task_id, callback, userdata);
+        if (!op || launcher_client_signal(s->launcher, task_id, t->row.attempt, signal, whole, on_acted, op,
+                                          &e) < 0) {
+                free(op);
+                callback(&e, userdata);
+        }
+}
+
+void service_freeze(Service *s, const Caller *caller, const char *task_id, bool freeze,
+                    service_done_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        Task *t = find_active(s, caller, task_id, callback, userdata);
+        if (!t)
+                return;
+        ActOp *op = act_op_new(s, task_id, callback, userdata);
+        if (op)
+                op->freeze = freeze;
+        if (!op || launcher_client_act(s->launcher, freeze ? "Freeze" : "Thaw", task_id, t->row.attempt,
+                                       on_acted, op, &e) < 0) {
+                free(op);
+                callback(&e, userdata);
+        }
+}
+
+/* ---- cancelling ---- */
+
+static void on_told(const ReeveError *error, void *userdata)
+{
+        /* The end of the task, or the kill timer, is the answer that counts. */
+        if (error)
+                log_debug("cancelling: %s", error->text);
+}
+
+static usec_t grace_of(Service *s, const Task *t)
+{
+        _cleanup_(record_unmapp) const Record *record = NULL;
+        char name[TASK_ATTEMPT_NAME_SIZE];
+
+        task_attempt_name(t->row.task_id, t->row.attempt, name);
+        if (record_map(record_watch_dir_fd(s->records), name, &record) < 0)
+                return s->settings.grace_usec;
+        return record->grace_usec;
+}
+
+void service_carry_out_cancel(Service *s, Task *t)
+{
+        assert(s);
+        assert(t);
+        assert(t->row.cancel_requested);
+
+        if (t->doing & (TASK_DOING_INSERT | TASK_DOING_LAUNCH | TASK_DOING_FINISH))
+                return; /* each of them comes back to it */
+        if (t->row.status == TASK_PENDING) {
+                if (service_look_at_record(s, t) == 0)
+                        service_end_otherwise(s, t, TASK_CANCELLED, TASK_OUTCOME_NONE,
+                                              t->row.message ? NULL : "cancelled");
+                return;
+        }
+        launcher_client_act(s->launcher, "Thaw", t->row.task_id, t->row.attempt, on_told, NULL, NULL);
+        launcher_client_signal(s->launcher, t->row.task_id, t->row.attempt, SIGTERM, true, on_told, NULL,
+                               NULL);
+        if (t->kill_boottime == 0)
+                t->kill_boottime = usec_add(clock_boottime(s->clock), grace_of(s, t));
+        service_arm_kill_timer(s);
+}
+
+void service_arm_kill_timer(Service *s)
+{
+        usec_t earliest = USEC_INFINITY;
+        size_t cursor = 0;
+
+        assert(s);
+
+        for (Task *t; (t = registry_next(s->registry, &cursor));)
+                if (t->kill_boottime > 0)
+                        earliest = MIN(earliest, t->kill_boottime);
+        if (earliest == USEC_INFINITY)
+                return;
+        sd_event_source_set_time(s->kill_timer, earliest);
+        sd_event_source_set_enabled(s->kill_timer, SD_EVENT_ONESHOT);
+}
+
+#define KILL_AGAIN_USEC (2 * USEC_PER_SEC)
+
+int service_on_kill_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Service *s = ASSERT_PTR(userdata);
+        usec_t now = clock_boottime(s->clock);
+        size_t cursor = 0;
+
+        for (Task *t; (t = registry_next(s->registry, &cursor));)
+                if (t->kill_boottime > 0 && t->kill_boottime <= now) {
+                        launcher_client_act(s->launcher, "Kill", t->row.task_id, t->row.attempt, on_told,
+                                            NULL, NULL);
+                        t->kill_boottime = usec_add(now, KILL_AGAIN_USEC);
+                }
+        service_arm_kill_timer(s);
+        return 0;
+}
+
+static void on_cancel_committed(const ReeveError *error, int64_t last_event, void *userdata)
+{
+        _cleanup_free_ ActOp *op = ASSERT_PTR(userdata);
+        op->callback(error, op->userdata);
+}
+
+static int write_cancel(Service *s, Task *t, service_done_t callback, void *userdata)
+{
+        ActOp *op = act_op_new(s, t->row.task_id, callback, userdata);
+        if (!op)
+                return -ENOMEM;
+        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_cancel_committed, op);
+        if (!w || store_write_update_task(w, &t->row) < 0) {
+                free(op);
+                return -ENOMEM;
+        }
+        int r = store_write_submit(TAKE_PTR(w));
+        if (r < 0)
+                free(op);
+        return r;
+}
+
+void service_cancel(Service *s, const Caller *caller, const char *task_id, const char *reason,
+                    service_done_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (reason && strlen(reason) > TASK_MESSAGE_MAX) {
+                reeve_error_set(&e, REEVE_ERROR_LIMIT_EXCEEDED, "reason", "longer than %d bytes",
+                                TASK_MESSAGE_MAX);
+                callback(&e, userdata);
+                return;
+        }
+        Task *t = find(s, caller, task_id, callback, userdata);
+        if (!t)
+                return;
+        if (!t->row.cancel_requested) {
+                t->row.cancel_requested = true;
+                task_set_message(t, "%s", reason ?: "cancelled");
+        }
+        int r = write_cancel(s, t, callback, userdata);
+        if (r < 0) {
+                reeve_error_errno(&e, r, NULL, "cannot store the wish");
+                callback(&e, userdata);
+                return;
+        }
+        service_carry_out_cancel(s, t);
+}

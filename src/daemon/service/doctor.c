@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What this host can measure and enforce: the launcher tells what its cgroups and kernel offer, we add what is ours (database,
+ * space, backups). Without the launcher the answer says so instead of failing: that is when it is needed most. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/statvfs.h>
+
+#include "basic/strings.h"
+#include "daemon/service/service-internal.h"
+
+#define CHECKS_MAX   80
+#define SPACE_WANTED (64ULL * 1024 * 1024)
+
+typedef struct DoctorOp {
+        Service *service;
+        service_doctor_t callback;
+        void *userdata;
+        DoctorCheck checks[CHECKS_MAX];
+        size_t n;
+        char path[PATH_MAX], space[64], wal[64];
+} DoctorOp;
+
+static void add(DoctorOp *op, const char *name, bool ok, const char *value, const char *hint)
+{
+        if (op->n < CHECKS_MAX)
+                op->checks[op->n++] = (DoctorCheck){ name, ok, value, ok && !hint ? NULL : hint };
+}
+
+static void check_own(DoctorOp *op)
+{
+        Service *s = op->service;
+        StoreFigures figures;
+        struct statvfs v;
+        char text[32];
+
+        instance_path(&s->instance, INSTANCE_DATABASE, op->path, sizeof(op->path));
+        store_figures(s->store, &figures);
+        add(op, "database", !figures.disk_full, figures.disk_full ? "cannot be written" : op->path,
+            figures.disk_full ? "the disk is full: running tasks go on, new ones are refused until there is "
+                                "room"
+                              : NULL);
+
+        char directory[PATH_MAX];
+        instance_path(&s->instance, INSTANCE_STATE, directory, sizeof(directory));
+        if (statvfs(directory, &v) >= 0) {
+                unsigned long long bytes = (unsigned long long)v.f_bavail * v.f_frsize;
+                snprintf(op->space, sizeof(op->space), "%s free", bytes_format(bytes, text, sizeof(text)));
+                add(op, "disk space", bytes >= SPACE_WANTED, op->space,
+                    bytes >= SPACE_WANTED ? NULL : "less than 64 MiB are left where the database is");
+        }
+}
+
+static void on_described(const ReeveError *error, const LauncherFact *facts, size_t n, void *userdata)
+{
+        _cleanup_free_ DoctorOp *op = ASSERT_PTR(userdata);
+
+        if (error)
+                add(op, "launcher", false, "cannot be reached",
+                    "nothing can be started or signalled; running tasks go on and are accounted for");
+        else
+                add(op, "launcher", true, "connected", NULL);
+        for (size_t i = 0; i < n; i++)
+                add(op, facts[i].name, facts[i].ok, facts[i].value, facts[i].hint[0] ? facts[i].hint : NULL);
+        op->callback(op->checks, op->n, op->userdata);
+}
+
+void service_doctor(Service *s, service_doctor_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+        assert(callback);
+
+        DoctorOp *op = NEW0(DoctorOp, 1);
+        if (!op) {
+                callback(NULL, 0, userdata);
+                return;
+        }
+        op->service = s;
+        op->callback = callback;
+        op->userdata = userdata;
+        check_own(op);
+        if (launcher_client_describe(s->launcher, on_described, op, &e) < 0)
+                on_described(&e, NULL, 0, op);
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Looking at tasks. What is open is in memory, with live figures; what has ended is in the database only. A list comes from
+ * the database, so that paging is one index walk, and its open rows are shown as memory has them. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "basic/fd.h"
+#include "basic/log.h"
+#include "common/cgroup/cgroup.h"
+#include "daemon/service/service-internal.h"
+
+/* ---- one task ---- */
+
+typedef struct GetOp {
+        char task_id[TASK_ID_MAX + 1];
+        service_task_t callback;
+        void *userdata;
+} GetOp;
+
+static void answer_none(const char *task_id, service_task_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        reeve_error_set(&e, REEVE_ERROR_NO_SUCH_TASK, "task_id", "there is no task '%s'", task_id);
+        callback(&e, NULL, userdata);
+}
+
+static void on_row(const ReeveError *error, TaskRow **rows, size_t n, void *userdata)
+{
+        _cleanup_free_ GetOp *op = ASSERT_PTR(userdata);
+
+        if (error || n > 0)
+                op->callback(error, error ? NULL : rows[0], op->userdata);
+        else
+                answer_none(op->task_id, op->callback, op->userdata);
+}
+
+/* Asks the database; the id may be anything. */
+static void get_stored(Service *s, const char *task_id, service_task_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (!task_id_is_valid(task_id)) {
+                reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "task_id", "not the id of a task");
+                callback(&e, NULL, userdata);
+                return;
+        }
+        GetOp *op = NEW(GetOp, 1);
+        if (op) {
+                op->callback = callback;
+                op->userdata = userdata;
+                strcpy(op->task_id, task_id);
+        }
+        if (!op || store_get(s->store, task_id, on_row, op) < 0) {
+                free(op);
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot look the task up");
+                callback(&e, NULL, userdata);
+        }
+}
+
+/* Counters of this moment, in place of those of the last sample. */
+static void read_now(Service *s, const Task *t, Usage *u)
+{
+        Usage fresh = { 0 };
+
+        if (t->row.status != TASK_ACTIVE || s->cgroup_fd < 0 || !t->row.cgroup || !t->row.cgroup[0])
+                return;
+        _cleanup_fd_ int leaf = openat(s->cgroup_fd, t->row.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (leaf < 0 || cgroup_read_usage(leaf, &fresh, USAGE_KERNEL) < 0)
+                return;
+        usage_fill(&fresh, u);
+        *u = fresh;
+}
+
+void service_get(Service *s, const char *task_id, service_task_t callback, void *userdata)
+{
+        assert(s);
+        assert(task_id);
+        assert(callback);
+
+        Task *t = registry_get(s->registry, task_id);
+        if (!t || (t->doing & TASK_DOING_INSERT)) {
+                get_stored(s, task_id, callback, userdata);
+                return;
+        }
+        TaskRow row = t->row; /* shallow, for the call */
+        read_now(s, t, &row.usage);
+        callback(NULL, &row, userdata);
+}
+
+/* ---- lists ---- */
+
+typedef struct ListOp {
+        Service *service;
+        unsigned limit;
+        service_page_t callback;
+        void *userdata;
+} ListOp;
+
+static void on_rows(const ReeveError *error, TaskRow **rows, size_t n, void *userdata)
+{
+        _cleanup_free_ ListOp *op = ASSERT_PTR(userdata);
+
+        if (error) {
+                op->callback(error, NULL, op->userdata);
+                return;
+        }
+        for (size_t i = 0; i < n; i++) {
+                if (task_state_is_final(rows[i]->status))
+                        continue;
+                const Task *t = registry_get(op->service->registry, rows[i]->task_id);
+                if (t && t->row.status == rows[i]->status) {
+                        rows[i]->usage = t->row.usage;
+                        rows[i]->frozen = t->row.frozen;
+                }
+        }
+        ListPage page = { .tasks = rows, .n = n };
+        if (n > 0 && n == op->limit)
+                page.cursor = rows[n - 1]->seq;
+        op->callback(NULL, &page, op->userdata);
+}
+
+void service_list(Service *s, const StoreFilter *filter, service_page_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+        assert(filter);
+        assert(callback);
+
+        ListOp *op = NEW0(ListOp, 1);
+        if (op)
+                *op = (ListOp){ s, filter->limit, callback, userdata };
+        if (!op || store_list(s->store, filter, on_rows, op) < 0) {
+                free(op);
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot list");
+                callback(&e, NULL, userdata);
+        }
+}
+
+void service_snapshots(Service *s, const char *task_id, unsigned limit, store_snapshots_t callback,
+                       void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+        assert(task_id);
+        assert(callback);
+
+        if (!task_id_is_valid(task_id))
+                reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "task_id", "not the id of a task");
+        else if (store_snapshots(s->store, task_id, limit, callback, userdata) < 0)
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot read the snapshots");
+        else
+                return;
+        callback(&e, NULL, 0, userdata);
+}
+
+/* ---- waiting ---- */
+
+struct ServiceWait {
+        ListLink link; /* of Task.waits */
+        service_task_t callback;
+        void *userdata;
+};
+
+ServiceWait *service_wait(Service *s, const char *task_id, service_task_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+        assert(task_id);
+        assert(callback);
+
+        Task *t = registry_get(s->registry, task_id);
+        if (!t) {
+                get_stored(s, task_id, callback, userdata);
+                return NULL;
+        }
+        ServiceWait *w = NEW0(ServiceWait, 1);
+        if (!w) {
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot wait");
+                callback(&e, NULL, userdata);
+                return NULL;
+        }
+        w->callback = callback;
+        w->userdata = userdata;
+        list_append(&t->waits, &w->link);
+        return w;
+}
+
+void service_wait_cancel(ServiceWait *w)
+{
+        if (w) {
+                list_remove(&w->link);
+                free(w);
+        }
+}
+
+void service_answer_waits(Service *s, Task *t, const ReeveError *error)
+{
+        ListLink *link;
+
+        assert(s);
+        assert(t);
+
+        while ((link = list_pop(&t->waits))) {
+                _cleanup_free_ ServiceWait *w = container_of(link, ServiceWait, link);
+                w->callback(error, error ? NULL : &t->row, w->userdata);
+        }
+}
+
+void service_drop_waits(Task *t)
+{
+        ListLink *link;
+
+        assert(t);
+
+        while ((link = list_pop(&t->waits)))
+                free(container_of(link, ServiceWait, link));
+}
+
+/* ---- figures ---- */
+
+typedef struct StatsOp {
+        Service *service;
+        service_stats_t callback;
+        void *userdata;
+} StatsOp;
+
+static void on_counts(const ReeveError *error, const StoreCounts *counts, void *userdata)
+{
+        _cleanup_free_ StatsOp *op = ASSERT_PTR(userdata);
+        Service *s = op->service;
+
+        if (error) {
+                op->callback(error, NULL, op->userdata);
+                return;
+        }
+        ServiceStats stats = { .uptime_usec = usec_sub(clock_boottime(s->clock), s->started_boottime),
+                               .counts = counts,
+                               .last_event = s->last_event,
+                               .open_tasks = registry_size(s->registry) };
+        store_figures(s->store, &stats.store);
+        op->callback(NULL, &stats, op->userdata);
+}
+
+void service_stats(Service *s, service_stats_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+        assert(callback);
+
+        StatsOp *op = NEW0(StatsOp, 1);
+        if (op)
+                *op = (StatsOp){ s, callback, userdata };
+        if (!op || store_counts(s->store, on_counts, op) < 0) {
+                free(op);
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot count");
+                callback(&e, NULL, userdata);
+        }
+}
+
+/* ---- backup ---- */
+
+void service_backup(Service *s, const Caller *caller, const char *path, store_backup_t callback,
+                    void *userdata)
+{
+        char directory[PATH_MAX], day[32], buffer[PATH_MAX + 64];
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+        assert(caller);
+        assert(callback);
+
+        if (!caller->admin) {
+                reeve_error_set(&e, REEVE_ERROR_PERMISSION_DENIED, NULL,
+                                "a backup holds everybody's tasks: root and group reeve-admin only");
+                callback(&e, NULL, 0, userdata);
+                return;
+        }
+        if (path && path[0] != '/') {
+                reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "path", "'%s' is not absolute", path);
+                callback(&e, NULL, 0, userdata);
+                return;
+        }
+        if (!path) {
+                instance_path(&s->instance, INSTANCE_BACKUP, directory, sizeof(directory));
+                time_t now = (time_t)(clock_realtime(s->clock) / USEC_PER_SEC);
+                struct tm tm;
+                strftime(day, sizeof(day), "%Y-%m-%dT%H%M%S", localtime_r(&now, &tm));
+                snprintf(buffer, sizeof(buffer), "%s/registry-%s.db", directory, day);
+                path = buffer;
+        }
+        if (store_backup(s->store, path, callback, userdata) < 0) {
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot back up");
+                callback(&e, NULL, 0, userdata);
+        }
+}

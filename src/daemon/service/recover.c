@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* After a restart of ours, of the launcher or of the machine: what became of the tasks that the database says are open?
+ *
+ *     row       record                      then
+ *     any       ended                       its end is committed as always
+ *     pending   started                     it runs: taken over
+ *     pending   claimed                     the launcher is at it: looked at again soon
+ *     pending   none                        it provably never ran: launched (the ticket is in the database), or, if it was given
+ *                                           descriptors, failed: they died with the daemon that held them
+ *     active    started                     it runs, or its keeper died and the launcher has it adopted: its record will tell
+ *     active    none, same boot             cannot be, but for a human hand: lost / exit-unknown
+ *     active    none or not ended, other boot   lost / rebooted
+ *     none      ended                       the commit was made, but not the Forget: forgotten again
+ *
+ * The launcher recovers records whose keepers died by itself (launcher/recover.c), with or without us. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "basic/fd.h"
+#include "basic/log.h"
+#include "common/cgroup/cgroup.h"
+#include "common/spec/spec.h"
+#include "daemon/service/service-internal.h"
+
+#define RETRY_USEC     (50 * USEC_PER_MSEC)
+#define RETRY_LAUNCHES 100 /* then the launcher's refusal is final */
+
+/* ---- at start ---- */
+
+/* What a start needs, from the database; without it the task stays, and fails when it would be launched. */
+static int restore_start(Task *t, const StoreOpenTask *o)
+{
+        _cleanup_(spec_done) Spec spec = { 0 };
+
+        if (!o->spec || o->ticket_size != sizeof(t->ticket))
+                return -ENOENT;
+        int r = spec_parse(&spec, o->spec, o->spec_size, NULL);
+        if (r < 0)
+                return r;
+        for (int i = 0; i < SPEC_STDIO_COUNT; i++)
+                if (spec.stdio[i].kind == SPEC_STDIO_FD)
+                        return -EBADF;
+        r = spec_seal(o->spec, o->spec_size, &t->spec_fd, NULL);
+        if (r < 0)
+                return r;
+        memcpy(t->ticket, o->ticket, sizeof(t->ticket));
+        t->has_ticket = true;
+        return 0;
+}
+
+static void restore_frozen(Service *s, Task *t)
+{
+        if (s->cgroup_fd < 0 || !t->row.cgroup || !t->row.cgroup[0])
+                return;
+        _cleanup_fd_ int leaf = openat(s->cgroup_fd, t->row.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (leaf >= 0)
+                cgroup_events(leaf, NULL, &t->row.frozen);
+}
+
+static void recover_task(Service *s, Task *t)
+{
+        bool rebooted = memcmp(t->row.boot_id, s->boot_id, sizeof(s->boot_id)) != 0;
+        int r = service_look_at_record(s, t);
+
+        if (t->doing & TASK_DOING_FINISH)
+                return;
+        if (rebooted && t->row.status != TASK_PENDING) {
+                service_end_otherwise(s, t, TASK_LOST, TASK_OUTCOME_REBOOTED,
+                                      "the machine was restarted while it ran");
+                return;
+        }
+        if (t->row.status == TASK_PENDING)
+                return; /* when the launcher is there */
+        if (r == 0) {
+                service_end_otherwise(s, t, TASK_LOST, TASK_OUTCOME_EXIT_UNKNOWN, "its record is gone");
+                return;
+        }
+        restore_frozen(s, t);
+        service_sample(s, t);
+        if (t->row.cancel_requested)
+                service_carry_out_cancel(s, t);
+}
+
+int service_recover(Service *s, ReeveError *reterr)
+{
+        StoreOpenTask *open_tasks = NULL;
+        size_t n = 0;
+
+        assert(s);
+
+        int r = store_load_open_tasks(s->store, &open_tasks, &n, reterr);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n; i++) {
+                Task *t;
+                r = registry_add(s->registry, open_tasks[i].row, &t, reterr);
+                if (r < 0)
+                        break;
+                if (t->row.status == TASK_PENDING && restore_start(t, open_tasks + i) < 0)
+                        log_debug("%s: cannot be launched any more", t->row.task_id);
+        }
+        store_open_tasks_free(open_tasks, n);
+        if (r < 0)
+                return r;
+
+        size_t cursor = 0;
+        for (Task *t; (t = registry_next(s->registry, &cursor));)
+                recover_task(s, t);
+        if (n > 0)
+                log_info("%zu tasks had not ended", n);
+        return store_last_event(s->store, &s->last_event);
+}
+
+/* ---- the launcher comes and goes ---- */
+
+/* Is there a record of the next attempt at all? */
+static bool has_record(Service *s, const Task *t)
+{
+        char name[TASK_ATTEMPT_NAME_SIZE];
+
+        task_attempt_name(t->row.task_id, t->row.attempt + 1, name);
+        return faccessat(record_watch_dir_fd(s->records), name, F_OK, 0) == 0;
+}
+
+static void push_pending(Service *s, Task *t)
+{
+        if (t->doing || t->row.status != TASK_PENDING || service_look_at_record(s, t) != 0)
+                return;
+        if (has_record(s, t)) {
+                service_retry_later(s);
+                return;
+        }
+        if (t->row.cancel_requested)
+                service_carry_out_cancel(s, t);
+        else if (t->spec_fd < 0 || !t->has_ticket)
+                service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_EXEC,
+                                      "the descriptors that it was given died with the daemon before it was "
+                                      "launched");
+        else if (t->launch_tries >= RETRY_LAUNCHES)
+                service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_EXEC,
+                                      "the launcher refuses to start it");
+        else
+                service_launch(s, t);
+}
+
+static void push_all(Service *s)
+{
+        size_t cursor = 0;
+
+        for (Task *t; (t = registry_next(s->registry, &cursor));) {
+                push_pending(s, t);
+                if (t->row.status == TASK_ACTIVE && !t->doing)
+                        service_look_at_record(s, t);
+                if (t->row.status == TASK_ACTIVE && !t->doing && t->row.cancel_requested)
+                        service_carry_out_cancel(s, t);
+        }
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Service *s = ASSERT_PTR(userdata);
+
+        if (launcher_client_is_connected(s->launcher))
+                push_all(s);
+        return 0;
+}
+
+void service_retry_later(Service *s)
+{
+        assert(s);
+
+        if (!s->retry_timer) {
+                sd_event_add_time_relative(s->event, &s->retry_timer, CLOCK_BOOTTIME, RETRY_USEC, 0,
+                                           on_retry, s);
+                return;
+        }
+        sd_event_source_set_time_relative(s->retry_timer, RETRY_USEC);
+        sd_event_source_set_enabled(s->retry_timer, SD_EVENT_ONESHOT);
+}
+
+/* A record whose task is not open: if the database knows that it ended, only the Forget was lost. */
+static void on_stray(const ReeveError *error, TaskRow **rows, size_t n, void *userdata)
+{
+        _cleanup_free_ TaskOp *op = ASSERT_PTR(userdata);
+
+        if (error)
+                return;
+        if (n > 0 && task_state_is_final(rows[0]->status) && rows[0]->attempt > 0)
+                launcher_client_forget(op->service->launcher, op->task_id, rows[0]->attempt);
+        else if (n == 0)
+                log_warning("%s: there is a record of a task that the database does not know", op->task_id);
+}
+
+static void look_at_stray(Service *s, const char *name)
+{
+        unsigned attempt;
+
+        TaskOp *op = NEW0(TaskOp, 1);
+        if (!op)
+                return;
+        op->service = s;
+        if (task_attempt_name_parse(name, op->task_id, &attempt) < 0 ||
+            registry_get(s->registry, op->task_id) || store_get(s->store, op->task_id, on_stray, op) < 0)
+                free(op);
+}
+
+static void look_for_strays(Service *s)
+{
+        int fd = openat(record_watch_dir_fd(s->records), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *d = fd < 0 ? NULL : fdopendir(fd);
+        if (!d) {
+                fd_close(fd);
+                return;
+        }
+        for (struct dirent *e; (e = readdir(d));)
+                if (e->d_name[0] != '.')
+                        look_at_stray(s, e->d_name);
+        closedir(d);
+}
+
+void service_on_launcher_connected(void *userdata)
+{
+        Service *s = ASSERT_PTR(userdata);
+
+        push_all(s);
+        look_for_strays(s);
+}
+
+void service_on_launcher_disconnected(void *userdata)
+{
+        ASSERT_PTR(userdata);
+        log_warning("the launcher is away; running tasks go on");
+}

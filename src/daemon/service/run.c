@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Run, in the order of acts of the design:
+ *
+ *     (1) the client chose the id and sealed the specification
+ *     (2) the launcher authorises it; row, specification and ticket are committed      TASK_DOING_INSERT
+ *     (3) Launch                                                                         TASK_DOING_LAUNCH
+ *     (4) the answer, after exec or its errno
+ *
+ * so a task that was acknowledged is in the database, and the launcher's list of spent tickets sees to it that it starts at
+ * most once however often we try. A request for an id that exists is answered with that task if it came from the same owner
+ * with the same content (SHA-256 over all of it), else with AlreadyExists, which reveals nothing.
+ *
+ * Launch may end in three ways: it ran (or could not be executed: then its record says so); it was refused (the task has failed); or
+ * the launcher went away. In the last case only the record and the spent list know what happened: recover.c asks them. */
+
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "basic/crash.h"
+#include "basic/fd.h"
+#include "basic/log.h"
+#include "basic/strings.h"
+#include "common/json/json.h"
+#include "common/spec/spec.h"
+#include "daemon/service/service-internal.h"
+
+/* Somebody who waits for the answer of Run. */
+typedef struct RunWaiter {
+        ListLink link; /* of Task.runs */
+        service_task_t callback;
+        void *userdata;
+} RunWaiter;
+
+/* Between Authorize and its answer there is no task yet: this is it. */
+typedef struct RunOp {
+        Service *service;
+        TaskRow row;
+        char *spec;
+        size_t spec_size;
+        int spec_fd;
+        int *stdio_fds;
+        size_t n_stdio_fds;
+        service_task_t callback;
+        void *userdata;
+} RunOp;
+
+static RunOp *run_op_free(RunOp *op)
+{
+        if (!op)
+                return NULL;
+        task_row_done(&op->row);
+        free(op->spec);
+        fd_close(op->spec_fd);
+        for (size_t i = 0; i < op->n_stdio_fds; i++)
+                fd_close(op->stdio_fds[i]);
+        free(op->stdio_fds);
+        free(op);
+        return NULL;
+}
+DEFINE_CLEANUP_FUNC(RunOp *, run_op_free)
+
+void service_answer_runs(Service *s, Task *t, const ReeveError *error)
+{
+        ListLink *link;
+
+        assert(s);
+        assert(t);
+
+        while ((link = list_pop(&t->runs))) {
+                _cleanup_free_ RunWaiter *w = container_of(link, RunWaiter, link);
+                w->callback(error, error ? NULL : &t->row, w->userdata);
+        }
+}
+
+void service_drop_runs(Task *t)
+{
+        ListLink *link;
+
+        assert(t);
+
+        while ((link = list_pop(&t->runs)))
+                free(container_of(link, RunWaiter, link));
+}
+
+static int add_run_waiter(Task *t, service_task_t callback, void *userdata)
+{
+        RunWaiter *w = NEW0(RunWaiter, 1);
+        if (!w)
+                return -ENOMEM;
+        w->callback = callback;
+        w->userdata = userdata;
+        list_append(&t->runs, &w->link);
+        return 0;
+}
+
+/* ---- the request ---- */
+
+static int check_text(const char *field, const char *text, size_t max, ReeveError *reterr)
+{
+        if (text && strlen(text) > max)
+                return reeve_error_set(reterr, REEVE_ERROR_LIMIT_EXCEEDED, field, "longer than %zu bytes",
+                                       max);
+        return 0;
+}
+
+static int check_request(const RunRequest *q, ReeveError *reterr)
+{
+        int r;
+
+        if (!q->subsystem || !task_name_is_valid(q->subsystem))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "subsystem",
+                                       "must be 1 to %d letters, digits, _ or -, the first not _ or -",
+                                       TASK_NAME_MAX);
+        if (!q->task_type || !task_name_is_valid(q->task_type))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "task_type",
+                                       "must be 1 to %d letters, digits, _ or -, the first not _ or -",
+                                       TASK_NAME_MAX);
+        if (q->priority != 0 && (q->priority < TASK_PRIORITY_MIN || q->priority > TASK_PRIORITY_MAX))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "priority",
+                                       "must be %d to %d, not %d", TASK_PRIORITY_MIN, TASK_PRIORITY_MAX,
+                                       q->priority);
+        if (q->backend && !streq(q->backend, "") && !streq(q->backend, "cgroup") &&
+            !streq(q->backend, "process"))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                                       "must be cgroup or process, not '%.32s'", q->backend);
+        if ((r = check_text("title", q->title, TASK_TITLE_MAX, reterr)) < 0 ||
+            (r = check_text("description", q->description, TASK_DESCRIPTION_MAX, reterr)) < 0 ||
+            (r = check_text("created_by", q->created_by, TASK_CREATED_BY_MAX, reterr)) < 0 ||
+            (r = check_text("metadata", q->metadata, TASK_METADATA_MAX, reterr)) < 0)
+                return r;
+        return 0;
+}
+
+static int check_stdio(const Spec *spec, const RunRequest *q, ReeveError *reterr)
+{
+        size_t k = 0;
+
+        for (int i = 0; i < SPEC_STDIO_COUNT; i++) {
+                if (spec->stdio[i].kind != SPEC_STDIO_FD)
+                        continue;
+                if (k >= q->n_stdio_fds)
+                        return reeve_error_set(
+                                        reterr, REEVE_ERROR_INVALID_ARGUMENT, "stdio",
+                                        "the specification names more descriptors than came with the call");
+                int r = spec_stdio_matches(spec->stdio + i, q->stdio_fds[k++]);
+                if (r < 0)
+                        return reeve_error_errno(reterr, r, "stdio", "cannot look at descriptor %d", i);
+                if (r == 0)
+                        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "stdio",
+                                               "descriptor %d is not the one that the specification names",
+                                               i);
+        }
+        if (k != q->n_stdio_fds)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "stdio",
+                                       "%zu descriptors came with the call, the specification names %zu",
+                                       q->n_stdio_fds, k);
+        return 0;
+}
+
+/* argv as JSON; bytes that are no UTF-8 are shown as U+FFFD, the specification keeps them as they are. */
+static char *argv_text(const Spec *spec)
+{
+        _cleanup_json_ json_t *array = json_array();
+
+        if (!array)
+                return NULL;
+        for (size_t i = 0; i < spec->n_argv; i++)
+                if (json_array_append_new(array, json_string_lossy(spec->argv[i], strlen(spec->argv[i]))) <
+                    0)
+                        return NULL;
+        return json_format(array);
+}
+
+static int copy_string(char **to, const char *from)
+{
+        if (!from)
+                return 0;
+        *to = strdup(from);
+        return *to ? 0 : -ENOMEM;
+}
+
+/* cwd of a specification may be any bytes; the row wants UTF-8. */
+static char *lossy_text(const char *text)
+{
+        _cleanup_json_ json_t *j = json_string_lossy(text, strlen(text));
+        return j ? strdup(json_string_value(j)) : NULL;
+}
+
+static void hash_field(crypto_hash_sha256_state *h, const char *text)
+{
+        /* The NUL is hashed too: ("ab", "c") is not ("a", "bc"). Absent differs from empty. */
+        if (text)
+                crypto_hash_sha256_update(h, (const unsigned char *)text, strlen(text) + 1);
+        else
+                crypto_hash_sha256_update(h, (const unsigned char *)"\xff", 1);
+}
+
+static void hash_request(const RunRequest *q, const char *spec, size_t spec_size, uint8_t ret[32])
+{
+        const char *const fields[] = { q->subsystem,  q->task_type, q->title,   q->description,
+                                       q->created_by, q->backend,   q->metadata };
+        unsigned char priority = (unsigned char)q->priority;
+        crypto_hash_sha256_state h;
+
+        crypto_hash_sha256_init(&h);
+        for (size_t i = 0; i < ELEMENTSOF(fields); i++)
+                hash_field(&h, fields[i]);
+        crypto_hash_sha256_update(&h, &priority, 1);
+        crypto_hash_sha256_update(&h, (const unsigned char *)spec, spec_size);
+        crypto_hash_sha256_final(&h, ret);
+}
+
+static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t owner)
+{
+        int r = 0;
+
+        row->kind = TASK_KIND_LAUNCHED;
+        row->owner_uid = owner;
+        row->run_uid = spec->uid;
+        row->run_gid = spec->gid;
+        row->priority = q->priority ?: TASK_PRIORITY_NORMAL;
+        row->status = TASK_PENDING;
+        row->attempts = spec->attempts;
+        row->has_backend = q->backend && q->backend[0];
+        row->backend = row->has_backend && streq(q->backend, "process") ? RECORD_BACKEND_PROCESS
+                                                                        : RECORD_BACKEND_CGROUP;
+
+        r |= copy_string(&row->task_id, spec->task_id);
+        r |= copy_string(&row->subsystem, q->subsystem);
+        r |= copy_string(&row->task_type, q->task_type);
+        r |= copy_string(&row->title, q->title ?: "");
+        r |= copy_string(&row->description, q->description);
+        r |= copy_string(&row->created_by, q->created_by);
+        r |= copy_string(&row->metadata, q->metadata);
+        row->argv = argv_text(spec);
+        row->cwd = lossy_text(spec->cwd);
+        return r < 0 || !row->argv || !row->cwd ? -ENOMEM : 0;
+}
+
+/* Everything about the request that needs nobody else. Takes the descriptors over. */
+static int run_op_new(Service *s, const Caller *caller, RunRequest *q, RunOp **ret, ReeveError *reterr)
+{
+        _cleanup_(spec_done) Spec spec = { 0 };
+        uid_t author;
+        int r;
+
+        _cleanup_(run_op_freep) RunOp *op = NEW0(RunOp, 1);
+        if (!op) {
+                fd_close(q->spec_fd);
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another request");
+        }
+        op->service = s;
+        op->spec_fd = q->spec_fd;
+        op->stdio_fds = q->stdio_fds;
+        op->n_stdio_fds = q->n_stdio_fds;
+
+        if ((r = check_request(q, reterr)) < 0 ||
+            (r = spec_open(op->spec_fd, &author, &op->spec, &op->spec_size, reterr)) < 0 ||
+            (r = spec_parse(&spec, op->spec, op->spec_size, reterr)) < 0 ||
+            (r = check_stdio(&spec, q, reterr)) < 0)
+                return r;
+        if (author != caller->uid)
+                return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "spec",
+                                       "the specification was written by uid %u, the call comes from uid %u",
+                                       (unsigned)author, (unsigned)caller->uid);
+        if (fill_row(&op->row, q, &spec, author) < 0)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another request");
+        hash_request(q, op->spec, op->spec_size, op->row.content_hash);
+        *ret = TAKE_PTR(op);
+        return 0;
+}
+
+/* ---- (3) launching ---- */
+
+static void refused(Service *s, Task *t, const ReeveError *error)
+{
+        task_set_message(t, "%s", error->text);
+        service_answer_runs(s, t, error);
+        service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_EXEC, NULL);
+}
+
+static void started(Service *s, Task *t, const LaunchResult *result)
+{
+        AttemptRow a = {
+                .task_id = t->row.task_id,
+                .attempt = t->row.attempt + 1,
+                .backend = result->cgroup[0] ? RECORD_BACKEND_CGROUP : RECORD_BACKEND_PROCESS,
+                .cgroup = (char *)result->cgroup,
+                .pid = result->pid,
+                .started_realtime = result->started_realtime,
+        };
+
+        task_started(t, &a, result->started_boottime);
+        task_drop_start(t);
+        service_answer_runs(s, t, NULL);
+        service_commit_started(s, t, &a);
+}
+
+static void on_launched(const ReeveError *error, const LaunchResult *result, void *userdata)
+{
+        _cleanup_free_ TaskOp *op = ASSERT_PTR(userdata);
+        Service *s = op->service;
+
+        Task *t = registry_get(s->registry, op->task_id);
+        if (!t || !(t->doing & TASK_DOING_LAUNCH))
+                return;
+        t->doing &= ~TASK_DOING_LAUNCH;
+
+        if (!error) {
+                if (t->row.status == TASK_PENDING)
+                        started(s, t, result);
+                if (t->doing & TASK_RECORD_ENDED)
+                        service_look_at_record(s, t);
+                else if (t->row.cancel_requested)
+                        service_carry_out_cancel(s, t);
+                return;
+        }
+
+        switch (error->code) {
+        case REEVE_ERROR_EXEC_FAILED:
+                /* The record has it, or is about to: its end is the task's. */
+                task_set_message(t, "%s", error->text);
+                service_answer_runs(s, t, error);
+                service_look_at_record(s, t);
+                return;
+        case REEVE_ERROR_UNAVAILABLE:
+        case REEVE_ERROR_ALREADY_EXISTS:
+                log_debug("%s: %s", op->task_id, error->text);
+                service_retry_later(s);
+                return;
+        case REEVE_ERROR_NONE:
+        case REEVE_ERROR_NO_SUCH_TASK:
+        case REEVE_ERROR_ALREADY_FINISHED:
+        case REEVE_ERROR_INVALID_ARGUMENT:
+        case REEVE_ERROR_PERMISSION_DENIED:
+        case REEVE_ERROR_LIMIT_EXCEEDED:
+        case REEVE_ERROR_POLICY_VIOLATION:
+        case REEVE_ERROR_INTERNAL:
+        case _REEVE_ERROR_MAX:
+                refused(s, t, error);
+                return;
+        }
+}
+
+void service_launch(Service *s, Task *t)
+{
+        ReeveError error = REEVE_ERROR_NULL;
+
+        assert(s);
+        assert(t);
+        assert(t->row.status == TASK_PENDING);
+        assert(t->spec_fd >= 0 && t->has_ticket);
+
+        TaskOp *op = task_op_new(s, t);
+        if (!op) {
+                service_retry_later(s);
+                return;
+        }
+
+        LaunchRequest q = {
+                .spec_fd = t->spec_fd,
+                .ticket = t->ticket,
+                .attempt = t->row.attempt + 1,
+                .backend = t->row.has_backend ? record_backend_name(t->row.backend) : "",
+                .deadline_boottime = USEC_INFINITY,
+                .grace_usec = s->settings.grace_usec,
+                .output_cap_bytes = s->settings.output.cap_bytes,
+                .stdio_fds = t->stdio_fds,
+                .n_stdio_fds = t->n_stdio_fds,
+        };
+        t->launch_tries++;
+        if (launcher_client_launch(s->launcher, &q, on_launched, op, &error) < 0) {
+                /* No connection: service_on_launcher_connected() comes back to it. */
+                free(op);
+                return;
+        }
+        t->doing |= TASK_DOING_LAUNCH;
+}
+
+/* ---- (2) committing ---- */
+
+static void on_inserted(const ReeveError *error, int64_t last_event, void *userdata);
+
+static int write_insert(Service *s, Task *t, const RunOp *op)
+{
+        int r;
+
+        TaskOp *done = task_op_new(s, t);
+        if (!done)
+                return -ENOMEM;
+        _cleanup_(store_write_freep) StoreWrite *w =
+                        store_write_new(s->store, STORE_WRITE_REFUSABLE, on_inserted, done);
+        if (!w) {
+                free(done);
+                return -ENOMEM;
+        }
+        if ((r = store_write_insert_task(w, &t->row)) < 0 ||
+            (r = store_write_spec(w, t->row.task_id, op->spec, op->spec_size, t->ticket,
+                                  sizeof(t->ticket))) < 0 ||
+            (r = service_write_event(s, w, t, "task.created", t->row.created_realtime)) < 0 ||
+            (r = store_write_submit(TAKE_PTR(w))) < 0) {
+                free(done);
+                return r;
+        }
+        t->doing |= TASK_DOING_INSERT;
+        return 0;
+}
+
+/* The task never was: answers and forgets it. */
+static void undo(Service *s, Task *t, const ReeveError *error)
+{
+        service_answer_runs(s, t, error);
+        service_answer_waits(s, t, error);
+        registry_remove(s->registry, t);
+}
+
+/* The id is in the database, from a task that has ended: is it the same request again? */
+typedef struct SameOp {
+        Service *service;
+        uint8_t content_hash[32];
+        uid_t owner;
+        ListLink runs; /* RunWaiter */
+} SameOp;
+
+static void on_same(const ReeveError *error, TaskRow **rows, size_t n, void *userdata)
+{
+        _cleanup_free_ SameOp *op = ASSERT_PTR(userdata);
+        ReeveError exists = REEVE_ERROR_NULL;
+        ListLink *link;
+
+        if (!error && (n == 0 || rows[0]->owner_uid != op->owner ||
+                       memcmp(rows[0]->content_hash, op->content_hash, sizeof(op->content_hash)) != 0)) {
+                reeve_error_set(&exists, REEVE_ERROR_ALREADY_EXISTS, "task_id",
+                                "a task with this id exists");
+                error = &exists;
+        }
+        while ((link = list_pop(&op->runs))) {
+                _cleanup_free_ RunWaiter *w = container_of(link, RunWaiter, link);
+                w->callback(error, error ? NULL : rows[0], w->userdata);
+        }
+}
+
+static void ask_for_same(Service *s, Task *t, const ReeveError *error)
+{
+        SameOp *op = NEW0(SameOp, 1);
+        if (!op) {
+                undo(s, t, error);
+                return;
+        }
+        op->service = s;
+        op->owner = t->row.owner_uid;
+        memcpy(op->content_hash, t->row.content_hash, sizeof(op->content_hash));
+        list_init(&op->runs);
+        list_splice(&op->runs, &t->runs);
+        if (store_get(s->store, t->row.task_id, on_same, op) < 0) {
+                list_splice(&t->runs, &op->runs);
+                free(op);
+        }
+        undo(s, t, error);
+}
+
+static void on_inserted(const ReeveError *error, int64_t last_event, void *userdata)
+{
+        _cleanup_free_ TaskOp *op = ASSERT_PTR(userdata);
+        Service *s = op->service;
+
+        Task *t = registry_get(s->registry, op->task_id);
+        assert(t);
+        t->doing &= ~TASK_DOING_INSERT;
+
+        if (error && error->code == REEVE_ERROR_ALREADY_EXISTS) {
+                ask_for_same(s, t, error);
+                return;
+        }
+        if (error) {
+                undo(s, t, error);
+                return;
+        }
+        CRASH_POINT("reeved", "inserted");
+        service_publish(s, last_event, "task.created", t->row.created_realtime, &t->row);
+        if (t->row.cancel_requested)
+                service_carry_out_cancel(s, t);
+        else
+                service_launch(s, t);
+}
+
+static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER_TICKET_SIZE],
+                          void *userdata)
+{
+        _cleanup_(run_op_freep) RunOp *op = ASSERT_PTR(userdata);
+        Service *s = op->service;
+        ReeveError e = REEVE_ERROR_NULL;
+        Task *t;
+
+        if (error) {
+                op->callback(error, NULL, op->userdata);
+                return;
+        }
+        /* Two calls with one id may have been authorised at the same time. */
+        Task *other = registry_get(s->registry, op->row.task_id);
+        if (other && other->row.owner_uid == op->row.owner_uid &&
+            memcmp(other->row.content_hash, op->row.content_hash, sizeof(op->row.content_hash)) == 0) {
+                service_join(s, other, op->callback, op->userdata);
+                return;
+        }
+        if (registry_add(s->registry, &op->row, &t, &e) < 0) {
+                op->callback(&e, NULL, op->userdata);
+                return;
+        }
+
+        memcpy(t->ticket, ticket, sizeof(t->ticket));
+        t->has_ticket = true;
+        t->spec_fd = TAKE_FD(op->spec_fd);
+        t->stdio_fds = TAKE_PTR(op->stdio_fds);
+        t->n_stdio_fds = op->n_stdio_fds;
+        op->n_stdio_fds = 0;
+        int r = add_run_waiter(t, op->callback, op->userdata);
+        if (r < 0) {
+                reeve_error_errno(&e, r, NULL, "cannot take another request");
+                op->callback(&e, NULL, op->userdata);
+                undo(s, t, &e);
+                return;
+        }
+        r = write_insert(s, t, op);
+        if (r < 0) {
+                reeve_error_errno(&e, r, NULL, "cannot store the task");
+                undo(s, t, &e);
+        }
+}
+
+/* The same request again, while its task is open. */
+void service_join(Service *s, Task *t, service_task_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+        assert(t);
+
+        if (t->row.status != TASK_PENDING)
+                callback(NULL, &t->row, userdata);
+        else if (add_run_waiter(t, callback, userdata) < 0) {
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot take another request");
+                callback(&e, NULL, userdata);
+        }
+}
+
+void service_run(Service *s, const Caller *caller, RunRequest *request, service_task_t callback,
+                 void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+        RunOp *op = NULL;
+
+        assert(s);
+        assert(caller);
+        assert(request);
+        assert(callback);
+
+        if (run_op_new(s, caller, request, &op, &e) < 0) {
+                callback(&e, NULL, userdata);
+                return;
+        }
+        op->callback = callback;
+        op->userdata = userdata;
+
+        Task *t = registry_get(s->registry, op->row.task_id);
+        if (t) {
+                bool same = t->row.owner_uid == op->row.owner_uid &&
+                            memcmp(t->row.content_hash, op->row.content_hash,
+                                   sizeof(op->row.content_hash)) == 0;
+                run_op_free(op);
+                if (same)
+                        service_join(s, t, callback, userdata);
+                else {
+                        reeve_error_set(&e, REEVE_ERROR_ALREADY_EXISTS, "task_id",
+                                        "a task with this id exists");
+                        callback(&e, NULL, userdata);
+                }
+                return;
+        }
+        if (launcher_client_authorize(s->launcher, op->spec_fd, on_authorized, op, &e) < 0) {
+                callback(&e, NULL, userdata);
+                run_op_free(op);
+        }
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of the service share. A task's way through them:
+ *
+ *     run.c      the request is checked, authorised, committed, launched         pending -> active
+ *     finish.c   its record says ended (or nothing will ever come): committed    -> completed, failed, cancelled, lost
+ *     control.c  signals, freezing, cancelling
+ *     recover.c  the same from rows, records and live cgroups after a restart of ours, the launcher's or the machine's
+ *
+ * and beside it: query.c, monitor.c, output.c, doctor.c, snapshot.c (the sampler's callbacks). */
+
+#include "basic/list.h"
+#include "daemon/launch/launcher-client.h"
+#include "daemon/launch/record-watch.h"
+#include "daemon/registry/registry.h"
+#include "daemon/sampler/sampler.h"
+#include "daemon/service/service.h"
+
+struct Service {
+        sd_event *event;
+        const Clock *clock;
+        Instance instance;
+        Settings settings;
+        uint8_t boot_id[16];
+        usec_t started_boottime;
+
+        Store *store;
+        Registry *registry;
+        LauncherClient *launcher;
+        RecordWatch *records;
+        Sampler *sampler;
+        int cgroup_fd; /* the cgroup2 mount; -EBADF: none */
+
+        ListLink monitors;   /* ServiceMonitor */
+        bool publishing;     /* their list is being walked */
+        unsigned n_watching; /* of them, with usage */
+        ListLink outputs;    /* ServiceOutput that follow */
+        int64_t last_event;  /* number of the last published event */
+
+        sd_event_source *kill_timer;  /* the earliest kill_boottime of a cancelled task */
+        sd_event_source *retry_timer; /* tasks that wait for the launcher to make up its mind */
+};
+
+/* What an asynchronous step remembers: the task may be gone when it comes back, its id is not. Freed by the step. */
+typedef struct TaskOp {
+        Service *service;
+        char task_id[TASK_ID_MAX + 1];
+        const char *topic; /* of the event that is being committed; static */
+        usec_t realtime;
+} TaskOp;
+/* NULL when memory is short. */
+TaskOp *task_op_new(Service *s, const Task *t);
+
+/* ---- run.c ---- */
+
+/* Sends Launch for a pending task that has all it needs. What comes of it is run.c's. */
+void service_launch(Service *s, Task *t);
+/* The same request again, for a task that is open: answers with it, when it has been launched. */
+void service_join(Service *s, Task *t, service_task_t callback, void *userdata);
+/* Answers everybody who waits for the answer of Run. */
+void service_answer_runs(Service *s, Task *t, const ReeveError *error);
+/* Frees them without an answer. */
+void service_drop_runs(Task *t);
+
+/* ---- finish.c ---- */
+
+/* Looks at the record of the task's current attempt (attempt + 1 while pending): takes over what it says. 1 if there is
+ * one that has at least started, 0 if there is none or it is only claimed, negative errno. */
+int service_look_at_record(Service *s, Task *t);
+/* Commits that the attempt runs, and begins to sample it. */
+void service_commit_started(Service *s, Task *t, const AttemptRow *a);
+void service_on_record_closed(const char *name, void *userdata);
+/* Commits an end that needs no record. */
+void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome outcome, const char *message);
+
+/* ---- snapshot.c ---- */
+int service_start_sampler(Service *s, ReeveError *reterr);
+void service_sample(Service *s, Task *t);
+void service_unsample(Service *s, Task *t);
+
+/* ---- control.c ---- */
+/* Sets the timer to the earliest kill_boottime. */
+void service_arm_kill_timer(Service *s);
+int service_on_kill_timer(sd_event_source *source, uint64_t usec, void *userdata);
+/* Carries out a cancellation that was accepted: TERM now, KILL after the grace. */
+void service_carry_out_cancel(Service *s, Task *t);
+
+/* ---- monitor.c ---- */
+/* Adds the event to a write; `detail` is made from the row. */
+int service_write_event(Service *s, StoreWrite *w, const Task *t, const char *topic, usec_t realtime);
+/* Tells the monitors of an event that was committed. */
+void service_publish(Service *s, int64_t number, const char *topic, usec_t realtime, const TaskRow *row);
+void service_publish_usage(Service *s, const TaskRow *row);
+void service_end_monitors(Service *s);
+const char *service_end_topic(TaskState state);
+
+/* ---- output.c ---- */
+/* The task started, or ended: followers of its output read on. */
+void service_output_poke(Service *s, const char *task_id, bool ended);
+void service_end_outputs(Service *s);
+
+/* ---- recover.c ---- */
+int service_recover(Service *s, ReeveError *reterr);
+void service_on_launcher_connected(void *userdata);
+void service_on_launcher_disconnected(void *userdata);
+/* Looks again at tasks whose fate the launcher was deciding. */
+void service_retry_later(Service *s);
+
+/* ---- query.c ---- */
+/* Answers everybody who waits for the end: with the row, or with the error. */
+void service_answer_waits(Service *s, Task *t, const ReeveError *error);
+void service_drop_waits(Task *t);

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Every operation of the registry, once. The adapters (varlink now, D-Bus later) turn messages into these calls and results
+ * into messages, and decide nothing.
+ *
+ * All of it runs on the loop thread. Each operation answers through its callback exactly once, at once or later, unless
+ * it is said otherwise; results are borrowed for the call. On failure `error` is not NULL and the rest is NULL or 0. */
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "basic/error.h"
+#include "common/clock.h"
+#include "common/instance.h"
+#include "daemon/model/task-row.h"
+#include "daemon/settings/settings.h"
+#include "daemon/store/store.h"
+
+typedef struct Service Service;
+
+/* Who asks: credentials of the peer, from the kernel. */
+typedef struct Caller {
+        uid_t uid;
+        bool admin; /* root, or in group reeve-admin */
+} Caller;
+
+/* May the caller see what is private of the task, and act on it? */
+bool caller_owns(const Caller *c, const TaskRow *t);
+
+/* ---- the service ---- */
+
+typedef struct ServiceConfig {
+        sd_event *event;
+        const Clock *clock;
+        Instance instance;
+        Settings settings;
+} ServiceConfig;
+
+/* Opens the store, recovers what an earlier run left, and starts everything that the operations need. */
+int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr);
+Service *service_free(Service *s);
+DEFINE_CLEANUP_FUNC(Service *, service_free)
+
+/* ---- Run ---- */
+
+typedef struct RunRequest {
+        int spec_fd;    /* taken over */
+        int *stdio_fds; /* taken over; in the order of the specification's "fd" entries */
+        size_t n_stdio_fds;
+        /* borrowed; NULL: not given */
+        const char *subsystem, *task_type, *title, *description, *created_by, *backend;
+        const char *metadata; /* JSON text of an object */
+        int priority;         /* 0: not given */
+} RunRequest;
+
+typedef void (*service_task_t)(const ReeveError *error, const TaskRow *task, void *userdata);
+
+/* Answers after the command was executed, or could not be; the task is durable by then. */
+void service_run(Service *s, const Caller *caller, RunRequest *request, service_task_t callback,
+                 void *userdata);
+
+/* ---- looking ---- */
+
+void service_get(Service *s, const char *task_id, service_task_t callback, void *userdata);
+
+typedef struct ListPage {
+        TaskRow *const *tasks;
+        size_t n;
+        int64_t cursor; /* before_seq of the next page; 0: this is the last */
+} ListPage;
+typedef void (*service_page_t)(const ReeveError *error, const ListPage *page, void *userdata);
+/* `filter` is copied. */
+void service_list(Service *s, const StoreFilter *filter, service_page_t callback, void *userdata);
+
+void service_snapshots(Service *s, const char *task_id, unsigned limit, store_snapshots_t callback,
+                       void *userdata);
+
+/* Waits for the end of a task. The callback comes once, unless the wait is cancelled before. */
+typedef struct ServiceWait ServiceWait;
+/* NULL when the callback was called already. */
+ServiceWait *service_wait(Service *s, const char *task_id, service_task_t callback, void *userdata);
+void service_wait_cancel(ServiceWait *w);
+
+typedef struct ServiceStats {
+        usec_t uptime_usec;
+        const StoreCounts *counts;
+        StoreFigures store;
+        int64_t last_event;
+        size_t open_tasks;
+} ServiceStats;
+typedef void (*service_stats_t)(const ReeveError *error, const ServiceStats *stats, void *userdata);
+void service_stats(Service *s, service_stats_t callback, void *userdata);
+
+typedef struct DoctorCheck {
+        const char *name;
+        bool ok;
+        const char *value;
+        const char *hint; /* NULL: none */
+} DoctorCheck;
+typedef void (*service_doctor_t)(const DoctorCheck *checks, size_t n, void *userdata);
+void service_doctor(Service *s, service_doctor_t callback, void *userdata);
+
+/* ---- acting ---- */
+
+typedef void (*service_done_t)(const ReeveError *error, void *userdata);
+void service_signal(Service *s, const Caller *caller, const char *task_id, int signal, bool whole,
+                    service_done_t callback, void *userdata);
+void service_freeze(Service *s, const Caller *caller, const char *task_id, bool freeze,
+                    service_done_t callback, void *userdata);
+/* Answers when the wish is durable; the end comes later. `reason` may be NULL. */
+void service_cancel(Service *s, const Caller *caller, const char *task_id, const char *reason,
+                    service_done_t callback, void *userdata);
+
+/* `path` NULL: into the instance's backup folder. */
+void service_backup(Service *s, const Caller *caller, const char *path, store_backup_t callback,
+                    void *userdata);
+
+/* ---- output ---- */
+
+typedef struct OutputChunk {
+        const void *data;
+        size_t size;
+        uint64_t offset;  /* of the first byte of data in the output */
+        uint64_t dropped; /* bytes right before it that were given up to the cap */
+        bool end;         /* nothing follows: the task has ended (or it was not asked to follow) */
+} OutputChunk;
+#define SERVICE_OUTPUT_CHUNK_MAX (256U * 1024)
+
+/* As a stream: the callback is called for each chunk and returns whether to go on (0: pause until
+ * service_output_continue(), 1: more, negative: stop). The last call has `end` or an error; the stream is gone after it. */
+typedef struct ServiceOutput ServiceOutput;
+typedef int (*service_output_t)(const ReeveError *error, const OutputChunk *chunk, void *userdata);
+
+typedef struct OutputRequest {
+        const char *task_id;
+        unsigned attempt; /* 0: the last one */
+        uint64_t offset;
+        uint64_t limit; /* bytes in all; UINT64_MAX: no limit */
+        bool follow;
+        bool single; /* one chunk, then the end */
+} OutputRequest;
+/* NULL when the last call was made already. */
+ServiceOutput *service_output(Service *s, const Caller *caller, const OutputRequest *request,
+                              service_output_t callback, void *userdata);
+void service_output_continue(ServiceOutput *o);
+void service_output_cancel(ServiceOutput *o);
+
+/* ---- events ---- */
+
+typedef struct ServiceEvent {
+        int64_t number; /* 0: not numbered (task.usage) */
+        const char *topic;
+        usec_t realtime;
+        const char *task_id;
+        const TaskRow *task; /* the task as it is; NULL for an event of the past, which has `detail` */
+        const char *detail; /* JSON text of the public fields of the task as it was; NULL if `task` is there */
+} ServiceEvent;
+
+typedef struct MonitorRequest {
+        int64_t since;         /* events after this number; -1: from now on */
+        const char *task_id;   /* borrowed; NULL: any */
+        const char *subsystem; /* borrowed; NULL: any */
+        bool usage;            /* also task.usage, each second */
+} MonitorRequest;
+
+typedef struct ServiceMonitor ServiceMonitor;
+/* Returns 0 to go on, negative to stop: then the monitor is gone. A NULL event: the monitor ends because of the error. */
+typedef int (*service_event_t)(const ReeveError *error, const ServiceEvent *event, void *userdata);
+int service_monitor(Service *s, const MonitorRequest *request, service_event_t callback, void *userdata,
+                    ServiceMonitor **ret, ReeveError *reterr);
+void service_monitor_cancel(ServiceMonitor *m);
