@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Wiring and nothing else. The order of construction is the reverse of the order of destruction: adapters go first, so that
+ * nobody is left to be answered when the service goes, and the store goes last, with all that was submitted to it. */
+
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "basic/fd.h"
+#include "basic/log.h"
+#include "daemon/service/service.h"
+#include "daemon/varlink/registry-varlink.h"
+
+#define ADMIN_GROUP "reeve-admin"
+
+struct Daemon {
+        Instance instance;
+        Service *service;
+        VarlinkServer *server;
+        RegistryVarlink *adapter;
+        int pid_fd; /* locked while we live */
+        bool own_socket;
+};
+
+/* The lock is what counts; the number is for people and scripts. */
+static int write_pid_file(Daemon *d, ReeveError *reterr)
+{
+        char path[PATH_MAX], text[32];
+
+        instance_path(&d->instance, INSTANCE_REEVED_PID, path, sizeof(path));
+        d->pid_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (d->pid_fd < 0)
+                return reeve_error_errno(reterr, errno, path, "cannot open %s", path);
+        if (flock(d->pid_fd, LOCK_EX | LOCK_NB) < 0) {
+                if (errno == EWOULDBLOCK)
+                        return reeve_error_set(reterr, REEVE_ERROR_ALREADY_EXISTS, path,
+                                               "a reeved serves this instance: %s is locked", path);
+                return reeve_error_errno(reterr, errno, path, "cannot lock %s", path);
+        }
+        int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+        if (ftruncate(d->pid_fd, 0) < 0 || pwrite(d->pid_fd, text, (size_t)n, 0) != n)
+                return reeve_error_errno(reterr, errno, path, "cannot write %s", path);
+        return 0;
+}
+
+/* A connection costs a descriptor, so does an open counter file. */
+static void raise_descriptor_limit(void)
+{
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return;
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int listen_somewhere(Daemon *d, ReeveError *reterr)
+{
+        char path[PATH_MAX];
+
+        int n = sd_listen_fds(true);
+        if (n > 0) {
+                for (int i = 0; i < n; i++) {
+                        int r = varlink_server_listen_fd(d->server, SD_LISTEN_FDS_START + i);
+                        if (r < 0)
+                                return reeve_error_errno(reterr, r, NULL,
+                                                         "cannot listen on the passed socket %d", i);
+                }
+                return 0;
+        }
+        instance_path(&d->instance, INSTANCE_SOCKET, path, sizeof(path));
+        int r = varlink_server_listen_path(d->server, path, 0666, reterr);
+        d->own_socket = r >= 0;
+        return r;
+}
+
+static int serve(Daemon *d, sd_event *event, const Settings *settings, ReeveError *reterr)
+{
+        static const VarlinkServerInfo info = { .vendor = "reeve",
+                                                .product = "reeved",
+                                                .version = REEVE_VERSION,
+                                                .url = "https://varlink.org" };
+        struct group *admins = getgrnam(ADMIN_GROUP);
+
+        int r = varlink_server_new(event, &info, &d->server);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, NULL, "cannot serve varlink");
+        VarlinkLimits limits = varlink_limits_default;
+        limits.connections_max = settings->limits.connections;
+        varlink_server_set_limits(d->server, &limits);
+        r = registry_varlink_new(d->server, d->service, admins ? admins->gr_gid : (gid_t)-1, &d->adapter,
+                                 reterr);
+        if (r < 0)
+                return r;
+        return listen_somewhere(d, reterr);
+}
+
+int daemon_new(sd_event *event, const Instance *instance, Daemon **ret, ReeveError *reterr)
+{
+        char path[PATH_MAX];
+        int r;
+
+        assert(event);
+        assert(instance);
+        assert(ret);
+
+        _cleanup_(daemon_freep) Daemon *d = NEW0(Daemon, 1);
+        if (!d)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot start");
+        d->instance = *instance;
+        d->pid_fd = -EBADF;
+
+        ServiceConfig config = { .event = event, .clock = clock_system(), .instance = *instance };
+        instance_path(instance, INSTANCE_SETTINGS, path, sizeof(path));
+        if ((r = settings_load(path, &config.settings, reterr)) < 0)
+                return r;
+        raise_descriptor_limit();
+        if ((r = write_pid_file(d, reterr)) < 0 || (r = service_new(&config, &d->service, reterr)) < 0 ||
+            (r = serve(d, event, &config.settings, reterr)) < 0)
+                return r;
+        *ret = TAKE_PTR(d);
+        return 0;
+}
+
+static void remove_own_files(Daemon *d)
+{
+        char path[PATH_MAX];
+
+        if (d->own_socket && instance_path(&d->instance, INSTANCE_SOCKET, path, sizeof(path)) >= 0)
+                unlink(path);
+        if (d->pid_fd >= 0 && d->server &&
+            instance_path(&d->instance, INSTANCE_REEVED_PID, path, sizeof(path)) >= 0)
+                unlink(path);
+}
+
+Daemon *daemon_free(Daemon *d)
+{
+        if (!d)
+                return NULL;
+        remove_own_files(d);
+        varlink_server_free(d->server);
+        service_free(d->service);
+        registry_varlink_free(d->adapter);
+        fd_close(d->pid_fd);
+        free(d);
+        return NULL;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* reeved: the registry daemon. Options, signals, and the loop; everything else is daemon.c's. */
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <systemd/sd-daemon.h>
+
+#include "basic/crash.h"
+#include "basic/log.h"
+#include "common/error-table.h"
+#include "daemon/daemon.h"
+
+static const char *arg_root;
+static const char *arg_prefix;
+
+static int help(void)
+{
+        printf("reeved [OPTIONS...]\n\n"
+               "The registry of tasks: answers on varlink, keeps the database, supervises.\n\n"
+               "  -h --help         Show this help\n"
+               "     --version      Show the version\n"
+               "     --root=DIR     Serve the private instance whose files are below DIR\n"
+               "     --prefix=NAME  Begin the names of cgroups with NAME (default: from the root)\n\n"
+               "See reeved(8) and reeved.conf(5).\n");
+        return 0;
+}
+
+/* 1: go on, 0: done, negative: not understood. */
+static int parse_arguments(int argc, char *argv[])
+{
+        enum {
+                ARG_VERSION = 0x100,
+                ARG_ROOT,
+                ARG_PREFIX,
+        };
+        static const struct option options[] = {
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, ARG_VERSION },
+                { "root", required_argument, NULL, ARG_ROOT },
+                { "prefix", required_argument, NULL, ARG_PREFIX },
+                { 0 },
+        };
+
+        for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) >= 0;)
+                switch (c) {
+                case 'h':
+                        return help();
+                case ARG_VERSION:
+                        puts("reeved " REEVE_VERSION);
+                        return 0;
+                case ARG_ROOT:
+                        arg_root = optarg;
+                        break;
+                case ARG_PREFIX:
+                        arg_prefix = optarg;
+                        break;
+                default:
+                        return -EINVAL;
+                }
+        if (optind < argc) {
+                log_error("unexpected argument '%s', see reeved --help", argv[optind]);
+                return -EINVAL;
+        }
+        return 1;
+}
+
+static int add_signals(sd_event *event)
+{
+        sigset_t set;
+        int r;
+
+        sigemptyset(&set);
+        sigaddset(&set, SIGTERM);
+        sigaddset(&set, SIGINT);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        signal(SIGPIPE, SIG_IGN);
+        if ((r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL)) < 0)
+                return r;
+        return sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
+}
+
+static int run(void)
+{
+        _cleanup_(sd_event_unrefp) sd_event *event = NULL;
+        _cleanup_(daemon_freep) Daemon *daemon = NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+        Instance instance;
+        int r;
+
+        r = instance_init(&instance, arg_root, arg_prefix, &e);
+        if (r < 0)
+                goto fail;
+        r = sd_event_default(&event);
+        if (r >= 0)
+                r = add_signals(event);
+        if (r < 0) {
+                reeve_error_errno(&e, r, NULL, "cannot make the event loop");
+                goto fail;
+        }
+        sd_event_set_watchdog(event, true);
+        r = daemon_new(event, &instance, &daemon, &e);
+        if (r < 0)
+                goto fail;
+
+        sd_notify(false, "READY=1\nSTATUS=Serving");
+        log_info("serving");
+        r = sd_event_loop(event);
+        sd_notify(false, "STOPPING=1");
+        return r < 0 ? error_table_get(REEVE_ERROR_INTERNAL)->exit_status : 0;
+
+fail:
+        log_full_reeve_error(LOG_ERR, &e, e.field[0] ? e.field : "cannot start");
+        return error_table_get(e.code)->exit_status;
+}
+
+int main(int argc, char *argv[])
+{
+        log_init("reeved");
+        CRASH_INIT();
+        int r = parse_arguments(argc, argv);
+        if (r <= 0)
+                return r < 0 ? error_table_get(REEVE_ERROR_INVALID_ARGUMENT)->exit_status : 0;
+        if (sodium_init() < 0) {
+                log_error("libsodium cannot be used");
+                return error_table_get(REEVE_ERROR_INTERNAL)->exit_status;
+        }
+        return run();
+}

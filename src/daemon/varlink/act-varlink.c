@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Signal, Freeze, Thaw, Cancel, Backup. */
+
+#include <limits.h>
+
+#include "daemon/varlink/registry-varlink-internal.h"
+
+typedef struct ActParameters {
+        const char *task_id, *reason, *path;
+        int64_t signal;
+        bool whole;
+} ActParameters;
+
+static const JsonField fields[] = {
+        { "task_id", JSON_FIELD_STRING, offsetof(ActParameters, task_id), 0, 0 },
+        { "reason", JSON_FIELD_STRING, offsetof(ActParameters, reason), 0, 0 },
+        { "path", JSON_FIELD_STRING, offsetof(ActParameters, path), 0, PATH_MAX - 64 },
+        { "signal", JSON_FIELD_INTEGER, offsetof(ActParameters, signal), 0, 0 },
+        { "whole", JSON_FIELD_BOOLEAN, offsetof(ActParameters, whole), 0, 0 },
+};
+
+/* The definition has already refused what the method does not take, and missed what it needs. */
+static Pending *begin(VarlinkCall *call, json_t *parameters, void *userdata, ActParameters *p)
+{
+        RegistryVarlink *v = ASSERT_PTR(userdata);
+
+        if (varlink_dispatch(call, parameters, fields, ELEMENTSOF(fields), p) < 0)
+                return NULL;
+        return pending_new(v, call);
+}
+
+VARLINK_HANDLER(varlink_method_signal)
+{
+        ActParameters p = { 0 };
+
+        Pending *pending = begin(call, parameters, userdata, &p);
+        if (!pending)
+                return 0;
+        int signal = p.signal < 0 || p.signal > INT_MAX ? -1 : (int)p.signal;
+        service_signal(pending->adapter->service, &pending->caller, p.task_id, signal, p.whole,
+                       pending_reply_done, pending);
+        return 0;
+}
+
+static int freeze(VarlinkCall *call, json_t *parameters, void *userdata, bool on)
+{
+        ActParameters p = { 0 };
+
+        Pending *pending = begin(call, parameters, userdata, &p);
+        if (pending)
+                service_freeze(pending->adapter->service, &pending->caller, p.task_id, on,
+                               pending_reply_done, pending);
+        return 0;
+}
+
+VARLINK_HANDLER(varlink_method_freeze)
+{
+        return freeze(call, parameters, userdata, true);
+}
+
+VARLINK_HANDLER(varlink_method_thaw)
+{
+        return freeze(call, parameters, userdata, false);
+}
+
+VARLINK_HANDLER(varlink_method_cancel)
+{
+        ActParameters p = { 0 };
+
+        Pending *pending = begin(call, parameters, userdata, &p);
+        if (pending)
+                service_cancel(pending->adapter->service, &pending->caller, p.task_id, p.reason,
+                               pending_reply_done, pending);
+        return 0;
+}
+
+static void on_backed_up(const ReeveError *error, const char *path, int64_t bytes, void *userdata)
+{
+        _cleanup_(pending_freep) Pending *p = ASSERT_PTR(userdata);
+
+        if (error)
+                varlink_call_reeve_error(p->call, error);
+        else
+                varlink_reply_or_oom(p->call,
+                                     json_pack("{ss sI}", "path", path, "bytes", (json_int_t)bytes));
+}
+
+VARLINK_HANDLER(varlink_method_backup)
+{
+        ActParameters p = { 0 };
+
+        Pending *pending = begin(call, parameters, userdata, &p);
+        if (pending)
+                service_backup(pending->adapter->service, &pending->caller, p.path, on_backed_up, pending);
+        return 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of the adapter share. Each file has the handlers of one kind of method: run, look, act, stream. */
+
+#include "common/json/json.h"
+#include "daemon/model/task-json.h"
+#include "daemon/varlink/registry-varlink.h"
+
+struct RegistryVarlink {
+        VarlinkServer *server;
+        Service *service;
+        gid_t admin_gid;
+        VarlinkInterface interface;
+};
+
+/* Who calls. */
+Caller varlink_caller(const RegistryVarlink *v, const VarlinkCall *call);
+
+/* A call that waits for its answer: the userdata of service callbacks. Holds a reference to the call. */
+typedef struct Pending {
+        RegistryVarlink *adapter;
+        VarlinkCall *call;
+        Caller caller;
+} Pending;
+
+/* NULL when memory is short: then the call has been answered. */
+Pending *pending_new(RegistryVarlink *v, VarlinkCall *call);
+Pending *pending_free(Pending *p);
+DEFINE_CLEANUP_FUNC(Pending *, pending_free)
+
+/* Service callbacks whose userdata is a Pending, which they free: reply {task}, and reply {}. */
+void pending_reply_task(const ReeveError *error, const TaskRow *task, void *userdata);
+void pending_reply_done(const ReeveError *error, void *userdata);
+
+/* The task as this caller may see it. NULL when memory is short. */
+json_t *varlink_task(const Caller *caller, const TaskRow *task);
+
+/* Answers with a reply that may be NULL for want of memory. */
+void varlink_reply_or_oom(VarlinkCall *call, json_t *parameters);
+
+/* Fills the target or answers the call with what is wrong: then negative. */
+int varlink_dispatch(VarlinkCall *call, json_t *parameters, const JsonField *fields, size_t n_fields,
+                     void *target);
+
+#define VARLINK_HANDLER(name) int name(VarlinkCall *call, json_t *parameters, void *userdata)
+
+VARLINK_HANDLER(varlink_method_run);
+VARLINK_HANDLER(varlink_method_get);
+VARLINK_HANDLER(varlink_method_list);
+VARLINK_HANDLER(varlink_method_wait);
+VARLINK_HANDLER(varlink_method_snapshots);
+VARLINK_HANDLER(varlink_method_stats);
+VARLINK_HANDLER(varlink_method_doctor);
+VARLINK_HANDLER(varlink_method_signal);
+VARLINK_HANDLER(varlink_method_freeze);
+VARLINK_HANDLER(varlink_method_thaw);
+VARLINK_HANDLER(varlink_method_cancel);
+VARLINK_HANDLER(varlink_method_backup);
+VARLINK_HANDLER(varlink_method_output);
+VARLINK_HANDLER(varlink_method_monitor);

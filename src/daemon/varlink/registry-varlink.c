@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The table of methods, and what all handlers need. The definition is the .varlink file itself, embedded at build time; the
+ * server checks that table and definition agree, and each call's parameters against it. */
+
+#include <errno.h>
+
+#include "basic/log.h"
+#include "daemon/varlink/definition.h"
+#include "daemon/varlink/registry-varlink-internal.h"
+
+static const VarlinkMethod methods[] = {
+        { "Run", varlink_method_run, 0 },
+        { "Get", varlink_method_get, 0 },
+        { "List", varlink_method_list, 0 },
+        { "Wait", varlink_method_wait, 0 },
+        { "Signal", varlink_method_signal, 0 },
+        { "Freeze", varlink_method_freeze, 0 },
+        { "Thaw", varlink_method_thaw, 0 },
+        { "Cancel", varlink_method_cancel, 0 },
+        { "Snapshots", varlink_method_snapshots, 0 },
+        { "Output", varlink_method_output, 0 },
+        { "Stats", varlink_method_stats, 0 },
+        { "Monitor", varlink_method_monitor, VARLINK_METHOD_MORE },
+        { "Backup", varlink_method_backup, 0 },
+        { "Doctor", varlink_method_doctor, 0 },
+};
+
+int registry_varlink_new(VarlinkServer *server, Service *service, gid_t admin_gid, RegistryVarlink **ret,
+                         ReeveError *reterr)
+{
+        assert(server);
+        assert(service);
+        assert(ret);
+
+        _cleanup_(registry_varlink_freep) RegistryVarlink *v = NEW0(RegistryVarlink, 1);
+        if (!v)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot serve varlink");
+        v->server = server;
+        v->service = service;
+        v->admin_gid = admin_gid;
+        v->interface = (VarlinkInterface){ .definition = registry_varlink_definition,
+                                           .methods = methods,
+                                           .n_methods = ELEMENTSOF(methods),
+                                           .userdata = v };
+        int r = varlink_server_add_interface(server, &v->interface, reterr);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(v);
+        return 0;
+}
+
+RegistryVarlink *registry_varlink_free(RegistryVarlink *v)
+{
+        free(v);
+        return NULL;
+}
+
+Caller varlink_caller(const RegistryVarlink *v, const VarlinkCall *call)
+{
+        uid_t uid = varlink_call_peer(call)->uid;
+        bool in_group = v->admin_gid != (gid_t)-1 && varlink_call_peer_in_group(call, v->admin_gid) > 0;
+
+        return (Caller){ .uid = uid, .admin = uid == 0 || in_group };
+}
+
+static void answer_oom(VarlinkCall *call)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        reeve_error_errno(&e, ENOMEM, NULL, "cannot answer");
+        varlink_call_reeve_error(call, &e);
+}
+
+Pending *pending_new(RegistryVarlink *v, VarlinkCall *call)
+{
+        Pending *p = NEW0(Pending, 1);
+        if (!p) {
+                answer_oom(call);
+                return NULL;
+        }
+        p->adapter = v;
+        p->call = varlink_call_ref(call);
+        p->caller = varlink_caller(v, call);
+        return p;
+}
+
+Pending *pending_free(Pending *p)
+{
+        if (p) {
+                varlink_call_unref(p->call);
+                free(p);
+        }
+        return NULL;
+}
+
+json_t *varlink_task(const Caller *caller, const TaskRow *task)
+{
+        return task_row_to_json(task, caller_owns(caller, task) ? TASK_VIEW_PRIVATE : TASK_VIEW_PUBLIC);
+}
+
+void varlink_reply_or_oom(VarlinkCall *call, json_t *parameters)
+{
+        if (parameters)
+                varlink_call_reply(call, parameters);
+        else
+                answer_oom(call);
+}
+
+int varlink_dispatch(VarlinkCall *call, json_t *parameters, const JsonField *fields, size_t n_fields,
+                     void *target)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        int r = json_dispatch(parameters, fields, n_fields, target, &e);
+        if (r < 0)
+                varlink_call_reeve_error(call, &e);
+        return r;
+}
+
+void pending_reply_task(const ReeveError *error, const TaskRow *task, void *userdata)
+{
+        _cleanup_(pending_freep) Pending *p = ASSERT_PTR(userdata);
+
+        if (error)
+                varlink_call_reeve_error(p->call, error);
+        else
+                varlink_reply_or_oom(p->call, json_pack("{so*}", "task", varlink_task(&p->caller, task)));
+}
+
+void pending_reply_done(const ReeveError *error, void *userdata)
+{
+        _cleanup_(pending_freep) Pending *p = ASSERT_PTR(userdata);
+
+        if (error)
+                varlink_call_reeve_error(p->call, error);
+        else
+                varlink_call_reply(p->call, NULL);
+}
