@@ -14,34 +14,7 @@
 #include <stdbool.h>
 
 #include "basic/macro.h"
-
-typedef enum ReeveErrorCode {
-        REEVE_ERROR_NONE = 0,
-        REEVE_ERROR_NO_SUCH_TASK,
-        REEVE_ERROR_ALREADY_EXISTS,
-        REEVE_ERROR_ALREADY_FINISHED,
-        REEVE_ERROR_INVALID_ARGUMENT, /* `field` names it */
-        REEVE_ERROR_PERMISSION_DENIED,
-        REEVE_ERROR_LIMIT_EXCEEDED, /* `field` names the limit or the field that is over it */
-        REEVE_ERROR_POLICY_VIOLATION,
-        REEVE_ERROR_EXEC_FAILED, /* `number` is the errno, `field` the path */
-        REEVE_ERROR_UNAVAILABLE, /* try again later: disk full, launcher away, shutting down */
-        REEVE_ERROR_INTERNAL,
-        _REEVE_ERROR_MAX,
-} ReeveErrorCode;
-
-typedef struct ReeveError {
-        ReeveErrorCode code;
-        int number;      /* errno value behind the failure, positive; 0 if there is none */
-        char field[256]; /* input field, limit or path at fault; "" if none */
-        char text[512];  /* a sentence without newline or full stop, for people */
-} ReeveError;
-
-#define REEVE_ERROR_NULL                 \
-        (ReeveError)                     \
-        {                                \
-                .code = REEVE_ERROR_NONE \
-        }
+#include "reeve/error.h" /* the types: users of libreeve have them too */
 
 /* Fills *reterr (unless it is NULL) and returns the negative errno that belongs to `code`:
  * NoSuchTask -ENOENT, AlreadyExists -EEXIST, AlreadyFinished -ESTALE, InvalidArgument -EINVAL, PermissionDenied
