@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Inside libreeve only: the connection behind the public functions. */
+
+#include "common/varlink/varlink-client.h"
+#include "reeve/reeve.h"
+
+/* Pause between attempts to reach a registry that is being replaced. */
+#define CONNECTION_RETRY_USEC (100 * USEC_PER_MSEC)
+
+struct ReeveConnection {
+        VarlinkClient *client; /* NULL after a failed reconnect */
+        char *path;
+};
+
+/* The client, or -ECONNRESET and Unavailable if the connection is broken. */
+int connection_client(ReeveConnection *c, VarlinkClient **ret, ReeveError *reterr);
+
+/* Full name of a method: "Get" becomes "io.reeve.Registry.Get". Writes into the caller's buffer;
+ * InvalidArgument if it does not fit. */
+int connection_method_name(const char *method, char *ret, size_t size, ReeveError *reterr);
+
+/* If r is a broken connection, fills *reterr as such. Returns r. */
+int connection_broken(int r, ReeveError *reterr);
