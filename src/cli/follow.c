@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* One event loop with up to three channels: Wait, whose answer is the end; Output, which shows what the task writes;
+ * and Monitor for the line of progress. The end is reached when Wait has answered and the output, if asked for, has
+ * been shown to its end. A channel that fails for good ends the wait with its error, but for the progress, which is a
+ * decoration.
+ *
+ * What a signal means: somebody who presses Ctrl-C, or a script that sends TERM, wants the work to stop, as it would
+ * without reeve; so the task is cancelled, and what it says while it stops is still shown. A client that merely
+ * disappears (terminal closed, SIGHUP, SIGKILL, a pipe that nobody reads) leaves the task alone: to go on without its
+ * terminal is what a task is for. */
+
+#include "cli/follow.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "basic/fd.h"
+#include "cli/base64.h"
+#include "cli/channel.h"
+#include "cli/progress.h"
+#include "common/error-table.h"
+#include "common/json/json.h"
+
+typedef struct Follow {
+        const FollowOptions *options;
+        sd_event *event;
+        Channel wait, output, monitor;
+        Progress progress;
+        json_t *task;
+        uint64_t offset; /* of the next byte of output */
+        int status;      /* what the wait failed with */
+        bool cancelled;
+} Follow;
+
+static void end(Follow *f, int status)
+{
+        f->status = status;
+        sd_event_exit(f->event, 0);
+}
+
+static void end_if_complete(Follow *f)
+{
+        if (f->task && (!f->options->output || f->output.done))
+                end(f, 0);
+}
+
+static json_t *task_parameters(void *userdata)
+{
+        const Follow *f = ASSERT_PTR(userdata);
+        return json_pack("{s:s}", "task_id", f->options->task_id);
+}
+
+static int on_wait_reply(json_t *reply, bool final, void *userdata)
+{
+        Follow *f = ASSERT_PTR(userdata);
+
+        f->task = json_incref(json_object_get(reply, "task"));
+        if (!f->task)
+                return -EBADMSG;
+        end_if_complete(f);
+        return 0;
+}
+
+static void on_failure(const ReeveError *error, void *userdata)
+{
+        Follow *f = ASSERT_PTR(userdata);
+
+        progress_erase(&f->progress);
+        int status = session_error(error);
+        if (error->code == REEVE_ERROR_UNAVAILABLE)
+                fprintf(stderr, "reeve: the task may be running still, see: reeve wait %s\n",
+                        f->options->task_id);
+        end(f, status);
+}
+
+static json_t *output_parameters(void *userdata)
+{
+        const Follow *f = ASSERT_PTR(userdata);
+        return json_pack("{s:s, s:I, s:b}", "task_id", f->options->task_id, "offset", (json_int_t)f->offset,
+                         "follow", 1);
+}
+
+static int on_output_reply(json_t *reply, bool final, void *userdata)
+{
+        Follow *f = ASSERT_PTR(userdata);
+        _cleanup_free_ void *data = NULL;
+        size_t n = 0;
+
+        int r = base64_decode(json_get_string(reply, "data") ?: "", &data, &n);
+        if (r < 0)
+                return r;
+        progress_erase(&f->progress);
+        r = fd_write_full(STDOUT_FILENO, data, n);
+        if (r < 0)
+                return r;
+        f->offset = (uint64_t)json_get_integer(reply, "offset", (int64_t)f->offset) + n;
+        if (n > 0)
+                progress_set_line_open(&f->progress, ((const char *)data)[n - 1] != '\n');
+        end_if_complete(f);
+        return 0;
+}
+
+/* Output may fail where waiting does not (it was given up to retention, or is not ours to read): say so, go on. */
+static void on_output_failure(const ReeveError *error, void *userdata)
+{
+        Follow *f = ASSERT_PTR(userdata);
+
+        progress_erase(&f->progress);
+        fprintf(stderr, "reeve: cannot show the output: %s\n", error->text);
+        end_if_complete(f);
+}
+
+static json_t *monitor_parameters(void *userdata)
+{
+        const Follow *f = ASSERT_PTR(userdata);
+        return json_pack("{s:s, s:b}", "task_id", f->options->task_id, "usage", 1);
+}
+
+static int on_monitor_reply(json_t *reply, bool final, void *userdata)
+{
+        Follow *f = ASSERT_PTR(userdata);
+
+        if (!f->task)
+                progress_show(&f->progress, json_object_get(reply, "task"));
+        return 0;
+}
+
+static void on_monitor_failure(const ReeveError *error, void *userdata)
+{
+        progress_erase(&ASSERT_PTR((Follow *)userdata)->progress);
+}
+
+static const ChannelHandlers wait_handlers = { task_parameters, on_wait_reply, on_failure };
+static const ChannelHandlers output_handlers = { output_parameters, on_output_reply, on_output_failure };
+static const ChannelHandlers monitor_handlers = { monitor_parameters, on_monitor_reply, on_monitor_failure };
+
+/* On a connection of its own, since the others are busy. */
+static void cancel(Follow *f, int signal)
+{
+        _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
+
+        progress_erase(&f->progress);
+        if (!f->options->quiet)
+                fprintf(stderr, "reeve: cancelling %s, once more to stop waiting\n", f->options->task_id);
+        if (session_connect(&c) != 0)
+                return;
+        session_call(c, "Cancel",
+                     json_pack("{s:s, s:s}", "task_id", f->options->task_id, "reason",
+                               signal == SIGINT ? "interrupted at the command line"
+                                                : "the command line was terminated"),
+                     NULL);
+        f->cancelled = true;
+}
+
+static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata)
+{
+        Follow *f = ASSERT_PTR(userdata);
+        int signal = (int)si->ssi_signo;
+
+        if (f->cancelled || f->options->pty || signal == SIGHUP) {
+                progress_erase(&f->progress);
+                end(f, 128 + signal);
+        } else
+                cancel(f, signal);
+        return 0;
+}
+
+static int catch_signals(Follow *f)
+{
+        static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+        sigset_t set;
+
+        sigemptyset(&set);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                sigaddset(&set, signals[i]);
+        if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+                return -errno;
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+                int r = sd_event_add_signal(f->event, NULL, signals[i], on_signal, f);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int start(Follow *f, ReeveError *reterr)
+{
+        int r = sd_event_new(&f->event);
+        if (r >= 0)
+                r = catch_signals(f);
+        if (r >= 0 && f->options->pty)
+                r = pty_attach(f->options->pty, f->event);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, NULL, "cannot watch the task");
+
+        r = channel_start(&f->wait, f->event, reterr);
+        if (r >= 0 && f->options->output)
+                r = channel_start(&f->output, f->event, reterr);
+        if (r >= 0 && f->options->progress)
+                r = channel_start(&f->monitor, f->event, reterr);
+        return r;
+}
+
+int follow_task(const FollowOptions *options, json_t **ret_task)
+{
+        ReeveError error = REEVE_ERROR_NULL;
+
+        assert(options);
+        assert(ret_task);
+
+        Follow f = {
+                .options = options,
+                .wait = { "Wait", false, &wait_handlers, &f },
+                .output = { "Output", true, &output_handlers, &f },
+                .monitor = { "Monitor", true, &monitor_handlers, &f },
+                .status = EX_SOFTWARE,
+        };
+        int r = start(&f, &error);
+        if (r >= 0) {
+                r = sd_event_loop(f.event);
+                if (r < 0)
+                        reeve_error_errno(&error, r, NULL, "cannot watch the task");
+        }
+        progress_erase(&f.progress);
+        if (options->pty)
+                pty_finish(options->pty);
+        if (r < 0)
+                f.status = session_error(&error);
+
+        channel_done(&f.wait);
+        channel_done(&f.output);
+        channel_done(&f.monitor);
+        sd_event_unref(f.event);
+        if (f.status == 0)
+                *ret_task = f.task;
+        else
+                json_decref(f.task);
+        return f.status;
+}

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The line is drawn with carriage return and erase-to-end, and is erased before anything else is written, so that it
+ * never mixes with the task's output on the same terminal. It is not drawn while the last line of that output is
+ * unfinished: it would have to be written over it. */
+
+#include "cli/progress.h"
+
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "basic/strings.h"
+#include "cli/terminal.h"
+#include "common/clock.h"
+
+void progress_erase(Progress *p)
+{
+        assert(p);
+
+        if (p->shown)
+                fputs("\r\033[K", stderr);
+        fflush(stderr);
+        p->shown = false;
+}
+
+void progress_set_line_open(Progress *p, bool open)
+{
+        assert(p);
+        p->line_open = open;
+}
+
+static int append_counter(Buffer *b, const Usage *u, const char *name, UsageField f, bool sources)
+{
+        char text[USAGE_TEXT_SIZE];
+
+        if (!usage_has(u, f))
+                return 0;
+        int r = buffer_printf(b, "%s%s %s", b->size > 0 ? ", " : "", name, usage_text(u, f, text));
+        if (r >= 0 && sources && u->source[f] != USAGE_KERNEL_FINAL)
+                r = buffer_printf(b, " (%s)", usage_source_name(u->source[f]));
+        return r;
+}
+
+char *usage_sentence(const Usage *u, bool ended, bool sources)
+{
+        _cleanup_buffer_ Buffer b = { 0 };
+
+        assert(u);
+
+        bool now = !ended && usage_has(u, USAGE_MEMORY_CURRENT);
+        if (append_counter(&b, u, "cpu", USAGE_CPU, sources) < 0 ||
+            append_counter(&b, u, now ? "memory" : "memory peak",
+                           now ? USAGE_MEMORY_CURRENT : USAGE_MEMORY_PEAK, sources) < 0 ||
+            append_counter(&b, u, "read", USAGE_IO_READ, sources) < 0 ||
+            append_counter(&b, u, "written", USAGE_IO_WRITE, sources) < 0)
+                return NULL;
+        return buffer_take(&b);
+}
+
+void progress_show(Progress *p, const json_t *task)
+{
+        struct winsize size = { .ws_col = 80 };
+        char span[32];
+
+        assert(p);
+
+        TaskView t = task_view(task);
+        _cleanup_free_ char *usage = usage_sentence(&t.usage, false, false);
+        if (p->line_open || !usage)
+                return;
+        (void)ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+        usec_format_span(task_view_elapsed(&t, clock_realtime(clock_system())), span, sizeof(span));
+        _cleanup_free_ char *line = string_printf("%s%s %s%s%s", t.status, t.frozen ? " (frozen)" : "", span,
+                                                  *usage ? ", " : "", usage);
+        if (!line)
+                return;
+        /* One column less: a full line would make some terminals scroll. All of it is ASCII. */
+        fprintf(stderr, "\r%.*s\033[K", size.ws_col > 1 ? size.ws_col - 1 : 79, line);
+        fflush(stderr);
+        p->shown = true;
+}
+
+void summary_print(const TaskView *t)
+{
+        char status[TASK_STATUS_TEXT_SIZE], span[32];
+
+        assert(t);
+
+        _cleanup_free_ char *usage = usage_sentence(&t->usage, true, true);
+        fprintf(stderr, "reeve: %s: %s", t->id, task_view_status_text(t, status));
+        if (task_view_elapsed(t, 0) > 0)
+                fprintf(stderr, " after %s", usec_format_span(task_view_elapsed(t, 0), span, sizeof(span)));
+        fprintf(stderr, "%s%s\n", usage && *usage ? ", " : "", usage ?: "");
+        if (*t->message)
+                fprintf(stderr, "reeve: %s: %s\n", t->id, t->message);
+}

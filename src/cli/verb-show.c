@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* reeve show: everything that the registry says about tasks, in groups.
+ *
+ * What is not known is not shown, rather than shown as 0. Counters are named in full; --sources adds where each number
+ * comes from. Text that the task's author wrote goes to somebody else's terminal, so control characters in it are
+ * shown as '?'. */
+
+#include <limits.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "basic/strings.h"
+#include "cli/session.h"
+#include "cli/task-view.h"
+#include "cli/terminal.h"
+#include "cli/verb.h"
+#include "common/clock.h"
+#include "common/json/json.h"
+
+typedef struct ShowOptions {
+        CommonOptions common;
+        bool sources, snapshots, no_pager;
+} ShowOptions;
+
+static const Option show_options[] = {
+        { "sources", 0, NULL, "Say where each number comes from", OPTION_FLAG,
+          offsetof(ShowOptions, sources) },
+        { "snapshots", 0, NULL, "Also what they had used over time", OPTION_FLAG,
+          offsetof(ShowOptions, snapshots) },
+        { "no-pager", 0, NULL, "Do not send the output through a pager", OPTION_FLAG,
+          offsetof(ShowOptions, no_pager) },
+        COMMON_OPTIONS(ShowOptions),
+};
+
+#define LABEL_WIDTH 14
+
+static void print_clean(const char *text)
+{
+        for (const char *p = text; *p; p++)
+                putchar(string_has_control(p, 1) ? '?' : *p);
+}
+
+static void print_field(const char *label, const char *text)
+{
+        if (!text || !*text)
+                return;
+        printf("%*s: ", LABEL_WIDTH, label);
+        print_clean(text);
+        putchar('\n');
+}
+
+static void print_number(const char *label, int64_t number)
+{
+        if (number >= 0)
+                printf("%*s: %" PRId64 "\n", LABEL_WIDTH, label, number);
+}
+
+static void print_time(const char *label, usec_t t)
+{
+        char buffer[64];
+
+        if (t > 0)
+                printf("%*s: %s\n", LABEL_WIDTH, label, usec_format_realtime(t, buffer, sizeof(buffer)));
+}
+
+/* "alice (1000)" */
+static void print_user(const char *label, int64_t uid)
+{
+        if (uid < 0)
+                return;
+        const struct passwd *pw = getpwuid((uid_t)uid);
+        if (pw)
+                printf("%*s: %s (%" PRId64 ")\n", LABEL_WIDTH, label, pw->pw_name, uid);
+        else
+                print_number(label, uid);
+}
+
+static void print_identity(const TaskView *t)
+{
+        char status[TASK_STATUS_TEXT_SIZE];
+
+        printf("%s%s%s %s%s%s\n", terminal_color(COLOR_BOLD), t->id, terminal_color(COLOR_RESET),
+               terminal_status_color(t->status), task_view_status_text(t, status),
+               terminal_color(COLOR_RESET));
+        print_field("Title", t->title);
+        print_field("Description", json_get_string(t->json, "description"));
+        print_field("Message", t->message);
+        print_field("Subsystem", t->subsystem);
+        print_field("Type", t->type);
+        print_field("Kind", json_get_string(t->json, "kind"));
+        print_field("Created by", json_get_string(t->json, "created_by"));
+        print_number("Priority", t->priority);
+        print_user("Owner", t->owner_uid);
+        print_user("Runs as", t->run_uid);
+        if (t->attempts > 1)
+                printf("%*s: %" PRId64 " of %" PRId64 "\n", LABEL_WIDTH, "Attempt", t->attempt, t->attempts);
+}
+
+static void print_times(const TaskView *t)
+{
+        usec_t elapsed = task_view_elapsed(t, clock_realtime(clock_system()));
+        char span[32];
+
+        print_time("Created", t->created_at);
+        print_time("Started", t->started_at);
+        print_time("Ended", t->completed_at);
+        if (elapsed > 0)
+                print_field(task_view_has_ended(t) ? "Duration" : "Running for",
+                            usec_format_span(elapsed, span, sizeof(span)));
+}
+
+static void print_command(const json_t *argv)
+{
+        const json_t *argument;
+        size_t i;
+
+        if (!json_is_array(argv))
+                return;
+        printf("%*s:", LABEL_WIDTH, "Command");
+        json_array_foreach((json_t *)argv, i, argument) {
+                putchar(' ');
+                print_clean(json_string_value(argument) ?: "?");
+        }
+        putchar('\n');
+}
+
+static void print_place(const TaskView *t)
+{
+        print_field("Backend", json_get_string(t->json, "backend"));
+        print_field("Cgroup", json_get_string(t->json, "cgroup"));
+        print_number("Main process", t->pid);
+        print_command(json_object_get(t->json, "argv"));
+        print_field("Directory", json_get_string(t->json, "cwd"));
+
+        const json_t *metadata = json_object_get(t->json, "metadata");
+        if (json_object_size(metadata) > 0) {
+                _cleanup_free_ char *text = json_format(metadata);
+                print_field("Metadata", text);
+        }
+}
+
+static void print_usage(const TaskView *t, bool sources)
+{
+        char value[USAGE_TEXT_SIZE];
+
+        for (int f = 0; f < _USAGE_FIELD_MAX; f++) {
+                const UsageFieldInfo *info = usage_field_info((UsageField)f);
+                if (!usage_has(&t->usage, (UsageField)f))
+                        continue;
+                printf("  %-24s %12s  %s%s%s%s", info->name, usage_text(&t->usage, (UsageField)f, value),
+                       terminal_color(COLOR_GREY), info->text, sources ? ", " : "",
+                       sources ? usage_source_name(t->usage.source[f]) : "");
+                printf("%s\n", terminal_color(COLOR_RESET));
+        }
+}
+
+static void print_snapshots(const json_t *snapshots)
+{
+        const json_t *snapshot;
+        size_t i;
+
+        printf("\n  %-8s %-12s %12s %12s %12s %12s\n", "attempt", "elapsed", "cpu", "memory", "read",
+               "written");
+        json_array_foreach((json_t *)snapshots, i, snapshot) {
+                static const UsageField fields[] = { USAGE_CPU, USAGE_MEMORY_CURRENT, USAGE_IO_READ,
+                                                     USAGE_IO_WRITE };
+                char text[USAGE_TEXT_SIZE];
+                Usage u;
+
+                usage_from_json(&u, json_object_get(snapshot, "usage"),
+                                json_object_get(snapshot, "usage_sources"));
+                usec_format_span((usec_t)json_get_integer(snapshot, "elapsed_usec", 0), text, sizeof(text));
+                printf("  %-8" PRId64 " %-12s", json_get_integer(snapshot, "attempt", 0), text);
+                for (size_t k = 0; k < ELEMENTSOF(fields); k++)
+                        printf(" %12s", usage_text(&u, fields[k], text));
+                putchar('\n');
+        }
+}
+
+static void print_task(const json_t *task, const ShowOptions *o)
+{
+        TaskView t = task_view(task);
+
+        print_identity(&t);
+        print_times(&t);
+        print_place(&t);
+        if (json_object_size(json_object_get(task, "usage")) > 0)
+                putchar('\n');
+        print_usage(&t, o->sources);
+        if (o->snapshots)
+                print_snapshots(json_object_get(task, "snapshots"));
+}
+
+/* The task, with its snapshots as one more field if they are wanted. */
+static int fetch_one(ReeveConnection *c, const char *id, const ShowOptions *o, json_t **ret)
+{
+        _cleanup_json_ json_t *reply = NULL, *snapshots = NULL;
+
+        int status = session_call(c, "Get", json_pack("{s:s}", "task_id", id), &reply);
+        if (status != 0)
+                return status;
+        json_t *task = json_object_get(reply, "task");
+        if (!json_is_object(task))
+                return EX_PROTOCOL;
+        if (o->snapshots) {
+                status = session_call(c, "Snapshots", json_pack("{s:s}", "task_id", id), &snapshots);
+                if (status != 0)
+                        return status;
+                if (json_object_set(task, "snapshots", json_object_get(snapshots, "snapshots")) < 0)
+                        return EX_OSERR;
+        }
+        *ret = json_incref(task);
+        return 0;
+}
+
+/* Tasks that could be fetched; the exit status is that of the first which could not. */
+static int fetch_all(const char **ids, size_t n_ids, const ShowOptions *o, json_t *tasks)
+{
+        _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
+
+        int status = session_connect(&c);
+        for (size_t i = 0; c && i < n_ids; i++) {
+                json_t *task = NULL;
+                int s = fetch_one(c, ids[i], o, &task);
+                if (s == 0 && json_array_append_new(tasks, task) < 0)
+                        s = EX_OSERR;
+                if (status == 0)
+                        status = s;
+        }
+        return status;
+}
+
+static int show(const char **args, size_t n_args, const void *options)
+{
+        const ShowOptions *o = options;
+        _cleanup_json_ json_t *tasks = json_array();
+        const json_t *task;
+        size_t i;
+
+        int status = fetch_all(args, n_args, o, tasks);
+        if (json_array_size(tasks) == 0)
+                return status;
+        if (o->common.json != JSON_MODE_OFF) {
+                int s = json_print(o->common.json, n_args == 1 ? json_array_get(tasks, 0) : tasks);
+                return status ?: s;
+        }
+        pager_open(!o->no_pager);
+        json_array_foreach(tasks, i, task) {
+                if (i > 0)
+                        putchar('\n');
+                print_task(task, o);
+        }
+        pager_close();
+        return status;
+}
+
+const Verb verb_show = {
+        .name = "show",
+        .synopsis = "ID...",
+        .summary = "Show everything about tasks, and their accounts",
+        .options = OPTION_TABLE(show_options),
+        .options_size = sizeof(ShowOptions),
+        .min_args = 1,
+        .max_args = UINT_MAX,
+        .handler = show,
+};
