@@ -56,7 +56,7 @@ vm_options() {
 # Makes the private directory of this run ($vm_run) with its control directory.
 vm_prepare() {
     local root variable
-    root=$("$vm_here/build-rootfs" "$vm_suite")
+    root=$("$vm_here/build-rootfs" "$vm_suite") || vm_fail "the root file system could not be built"
     vm_root=$root/root
     vm_image=$root/root.img
     vm_run=$(mktemp -d "${TMPDIR:-/tmp}/reeve-vm.XXXXXX")
