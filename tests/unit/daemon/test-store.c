@@ -1,0 +1,648 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Writing and reading back: every column, group commit, order, failures that stay alone, counters. */
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "basic/strings.h"
+#include "tests/unit/daemon/store-fixture.h"
+
+static void assert_text(const char *got, const char *expected, const char *what)
+{
+        if (!streq_null(got, expected))
+                fail_msg("%s: got %s, expected %s", what, got ?: "NULL", expected ?: "NULL");
+}
+
+static void assert_usage(const Usage *got, const Usage *expected)
+{
+        for (int f = 0; f < _USAGE_FIELD_MAX; f++) {
+                if (got->source[f] != expected->source[f])
+                        fail_msg("%s: source %d, expected %d", usage_field_info((UsageField)f)->name,
+                                 got->source[f], expected->source[f]);
+                if (usage_has(expected, (UsageField)f) && got->value[f] != expected->value[f])
+                        fail_msg("%s: %lld, expected %lld", usage_field_info((UsageField)f)->name,
+                                 (long long)got->value[f], (long long)expected->value[f]);
+        }
+}
+
+#define assert_same(member)                                                                   \
+        do {                                                                                  \
+                if (got->member != expected->member)                                          \
+                        fail_msg(#member ": got %lld, expected %lld", (long long)got->member, \
+                                 (long long)expected->member);                                \
+        } while (0)
+
+static void assert_task(const TaskRow *got, const TaskRow *expected)
+{
+        assert_text(got->task_id, expected->task_id, "task_id");
+        assert_text(got->subsystem, expected->subsystem, "subsystem");
+        assert_text(got->task_type, expected->task_type, "task_type");
+        assert_text(got->title, expected->title, "title");
+        assert_text(got->description, expected->description, "description");
+        assert_text(got->created_by, expected->created_by, "created_by");
+        assert_text(got->metadata, expected->metadata, "metadata");
+        assert_text(got->argv, expected->argv, "argv");
+        assert_text(got->cwd, expected->cwd, "cwd");
+        assert_text(got->message, expected->message, "message");
+        assert_text(got->cgroup, expected->cgroup, "cgroup");
+        assert_memory_equal(got->content_hash, expected->content_hash, sizeof(got->content_hash));
+        assert_memory_equal(got->boot_id, expected->boot_id, sizeof(got->boot_id));
+        assert_same(kind);
+        assert_same(owner_uid);
+        assert_same(run_uid);
+        assert_same(run_gid);
+        assert_same(priority);
+        assert_same(status);
+        assert_same(outcome);
+        assert_same(attempt);
+        assert_same(attempts);
+        assert_same(has_backend);
+        assert_same(backend);
+        assert_same(pid);
+        assert_same(has_exit);
+        assert_same(exit_status);
+        assert_same(exit_signal);
+        assert_same(cancel_requested);
+        assert_same(created_realtime);
+        assert_same(created_boottime);
+        assert_same(started_realtime);
+        assert_same(started_boottime);
+        assert_same(completed_realtime);
+        assert_same(duration_usec);
+        assert_usage(&got->usage, &expected->usage);
+}
+
+/* Every counter known, each with another value and source, but two. */
+static void fill_usage(Usage *u)
+{
+        *u = (Usage){};
+        for (int f = 0; f < _USAGE_FIELD_MAX; f++)
+                usage_set(u, (UsageField)f, UINT64_C(1) << (2 * f),
+                          (UsageSource)(1 + f % (_USAGE_SOURCE_MAX - 1)));
+        usage_set(u, USAGE_IO_WRITE, UINT64_MAX, USAGE_KERNEL_FINAL);
+        usage_set(u, USAGE_OOM_KILLS, 0, USAGE_KERNEL_FINAL);
+        u->source[USAGE_PIDS_CURRENT] = USAGE_UNKNOWN;
+        u->source[USAGE_CPU_THROTTLED] = USAGE_UNKNOWN;
+}
+
+static TaskRow make_full_task(void)
+{
+        TaskRow t = make_task("ml_training_0123456789ab");
+        t.subsystem = (char *)"ml";
+        t.task_type = (char *)"training";
+        t.title = (char *)"quote ' and \" and \xc3\xa9";
+        t.description = (char *)"";
+        t.created_by = (char *)"somebody";
+        t.kind = TASK_KIND_REPORTED;
+        t.owner_uid = 4294967294U;
+        t.run_uid = 7;
+        t.run_gid = 8;
+        t.priority = 10;
+        t.metadata = (char *)"{\"a\":[1,null]}";
+        t.argv = (char *)"[\"true\",\"--\"]";
+        t.cwd = (char *)"/";
+        for (unsigned i = 0; i < sizeof(t.content_hash); i++)
+                t.content_hash[i] = (uint8_t)(i * 7);
+        for (unsigned i = 0; i < sizeof(t.boot_id); i++)
+                t.boot_id[i] = (uint8_t)(255 - i);
+        t.status = TASK_FAILED;
+        t.outcome = TASK_OUTCOME_CORE_DUMP;
+        t.message = (char *)"dumped core";
+        t.attempt = 2;
+        t.attempts = 3;
+        t.has_backend = true;
+        t.backend = RECORD_BACKEND_PROCESS;
+        t.cgroup = (char *)"reeve.pool/tasks/7/x.2";
+        t.pid = 4242;
+        t.has_exit = true;
+        t.exit_signal = 11;
+        t.cancel_requested = true;
+        t.started_realtime = t.created_realtime + 5;
+        t.started_boottime = t.created_boottime + 5;
+        t.completed_realtime = t.started_realtime + 1234567891;
+        t.duration_usec = 1234567891;
+        fill_usage(&t.usage);
+        return t;
+}
+
+static void test_task_round_trip(void **state)
+{
+        Fixture *f = *state;
+        TaskRow full = make_full_task(), bare = make_task("bare");
+
+        fixture_open(f);
+        fixture_insert(f, &full);
+        fixture_insert(f, &bare);
+
+        TaskRow *got = fixture_get(f, full.task_id);
+        assert_non_null(got);
+        assert_task(got, &full);
+        assert_true(got->seq > 0);
+        task_row_free(got);
+
+        got = fixture_get(f, "bare");
+        assert_non_null(got);
+        assert_task(got, &bare);
+        task_row_free(got);
+
+        assert_null(fixture_get(f, "nobody"));
+        assert_int_equal(
+                        fixture_ask(f, "SELECT memory_mb IS NULL FROM task_registry WHERE task_id = 'bare'"),
+                        1);
+}
+
+static void test_update(void **state)
+{
+        Fixture *f = *state;
+        TaskRow t = make_task("changing");
+        Written written = {};
+
+        fixture_open(f);
+        fixture_insert(f, &t);
+
+        TaskRow full = make_full_task();
+        full.task_id = t.task_id;
+        full.subsystem = t.subsystem;
+        full.task_type = t.task_type;
+        full.created_by = t.created_by;
+        full.kind = t.kind;
+        full.owner_uid = t.owner_uid;
+        full.run_uid = t.run_uid;
+        full.run_gid = t.run_gid;
+        full.argv = t.argv;
+        full.cwd = t.cwd;
+        memcpy(full.content_hash, t.content_hash, sizeof(t.content_hash));
+        full.exit_signal = 0;
+        full.exit_status = 3;
+        full.outcome = TASK_OUTCOME_EXIT_CODE;
+
+        StoreWrite *w = store_write_new(f->store, 0, on_written, &written);
+        assert_int_equal(store_write_update_task(w, &full), 0);
+        fixture_commit(f, w, &written);
+
+        TaskRow *got = fixture_get(f, "changing");
+        assert_task(got, &full);
+        task_row_free(got);
+
+        /* What is not there cannot be updated. */
+        written = (Written){};
+        full.task_id = (char *)"nobody";
+        w = store_write_new(f->store, 0, on_written, &written);
+        store_write_update_task(w, &full);
+        assert_int_equal(store_write_submit(w), 0);
+        fixture_wait(f, &written.done, "a refusal");
+        assert_int_equal(written.code, REEVE_ERROR_NO_SUCH_TASK);
+}
+
+typedef struct Snapshots {
+        bool done;
+        SnapshotRow rows[8];
+        size_t n;
+} Snapshots;
+
+static void on_snapshots(const ReeveError *error, const SnapshotRow *rows, size_t n, void *userdata)
+{
+        Snapshots *s = userdata;
+
+        assert_null(error);
+        assert_true(n <= ELEMENTSOF(s->rows));
+        if (n > 0)
+                memcpy(s->rows, rows, n * sizeof(*rows));
+        s->n = n;
+        s->done = true;
+}
+
+static void test_attempts_and_snapshots(void **state)
+{
+        Fixture *f = *state;
+        TaskRow t = make_task("t");
+        Written written = {};
+        AttemptRow a = { .task_id = (char *)"t",
+                         .attempt = 1,
+                         .backend = RECORD_BACKEND_CGROUP,
+                         .cgroup = (char *)"c",
+                         .pid = 10,
+                         .started_realtime = 5 };
+        SnapshotRow s = { .attempt = 1 };
+
+        fixture_open(f);
+        fill_usage(&s.usage);
+        StoreWrite *w = store_write_new(f->store, 0, on_written, &written);
+        assert_int_equal(store_write_insert_task(w, &t), 0);
+        assert_int_equal(store_write_attempt(w, &a), 0);
+        for (unsigned i = 0; i < 5; i++) {
+                s.taken_realtime = 100 + i;
+                s.elapsed_usec = i;
+                assert_int_equal(store_write_snapshot(w, "t", &s), 0);
+        }
+        a.ended_realtime = 9;
+        a.exit_kind = RECORD_EXIT_EXITED;
+        a.exit_value = 3;
+        a.flags = RECORD_FLAG_REAPED;
+        fill_usage(&a.usage);
+        assert_int_equal(store_write_attempt(w, &a), 0); /* replaces */
+        fixture_commit(f, w, &written);
+
+        assert_int_equal(fixture_ask(f, "SELECT count(*) FROM task_attempts"), 1);
+        assert_int_equal(fixture_ask(f, "SELECT ended_at FROM task_attempts WHERE task_id = 't' AND attempt "
+                                        "= 1"),
+                         9);
+        assert_int_equal(fixture_ask(f, "SELECT exit_value FROM task_attempts"), 3);
+        assert_int_equal(fixture_ask(f, "SELECT keeper_pid IS NULL FROM task_attempts"), 1);
+        assert_int_equal(fixture_ask(f, "SELECT cpu_usec FROM task_attempts"), 1);
+
+        Snapshots got = {};
+        assert_int_equal(store_snapshots(f->store, "t", 3, on_snapshots, &got), 0);
+        fixture_wait(f, &got.done, "snapshots");
+        assert_int_equal(got.n, 3);
+        for (unsigned i = 0; i < 3; i++) {
+                assert_int_equal(got.rows[i].taken_realtime, 102 + i);
+                assert_int_equal(got.rows[i].elapsed_usec, 2 + i);
+                assert_int_equal(got.rows[i].attempt, 1);
+                assert_usage(&got.rows[i].usage, &s.usage);
+        }
+        got = (Snapshots){};
+        assert_int_equal(store_snapshots(f->store, "nobody", 0, on_snapshots, &got), 0);
+        fixture_wait(f, &got.done, "no snapshots");
+        assert_int_equal(got.n, 0);
+}
+
+typedef struct Events {
+        bool done;
+        size_t n;
+        int64_t numbers[16];
+        char topics[16][32];
+} Events;
+
+static void on_events(const ReeveError *error, const EventRow *rows, size_t n, void *userdata)
+{
+        Events *e = userdata;
+
+        assert_null(error);
+        assert_true(n <= ELEMENTSOF(e->numbers));
+        for (size_t i = 0; i < n; i++) {
+                e->numbers[i] = rows[i].number;
+                snprintf(e->topics[i], sizeof(e->topics[i]), "%s", rows[i].topic);
+        }
+        e->n = n;
+        e->done = true;
+}
+
+static Events ask_events(Fixture *f, int64_t after, const char *task_id, const char *subsystem,
+                         unsigned limit)
+{
+        Events e = {};
+        assert_int_equal(store_events(f->store, after, task_id, subsystem, limit, on_events, &e), 0);
+        fixture_wait(f, &e.done, "events");
+        return e;
+}
+
+static void test_events(void **state)
+{
+        Fixture *f = *state;
+        Written written = {};
+        int64_t last = -1;
+
+        fixture_open(f);
+        assert_int_equal(store_last_event(f->store, &last), 0);
+        assert_int_equal(last, 0);
+
+        StoreWrite *w = store_write_new(f->store, 0, on_written, &written);
+        for (unsigned i = 0; i < 6; i++) {
+                EventRow e = { .realtime = i,
+                               .topic = (char *)(i % 2 ? "task.ended" : "task.started"),
+                               .task_id = (char *)(i < 4 ? "a" : "b"),
+                               .subsystem = (char *)(i < 4 ? "x" : "y"),
+                               .detail = (char *)"{}" };
+                assert_int_equal(store_write_event(w, &e), 0);
+        }
+        fixture_commit(f, w, &written);
+        assert_int_equal(written.last_event, 6);
+        assert_int_equal(store_last_event(f->store, &last), 0);
+        assert_int_equal(last, 6);
+
+        Events e = ask_events(f, 0, NULL, NULL, 0);
+        assert_int_equal(e.n, 6);
+        assert_int_equal(e.numbers[0], 1);
+        assert_string_equal(e.topics[1], "task.ended");
+        e = ask_events(f, 2, "a", NULL, 10);
+        assert_int_equal(e.n, 2);
+        assert_int_equal(e.numbers[0], 3);
+        e = ask_events(f, 0, NULL, "y", 1);
+        assert_int_equal(e.n, 1);
+        assert_int_equal(e.numbers[0], 5);
+        assert_int_equal(ask_events(f, 0, "a", "y", 10).n, 0);
+        assert_int_equal(ask_events(f, 0, "b", "y", 10).n, 2);
+        assert_int_equal(ask_events(f, 6, NULL, NULL, 10).n, 0);
+}
+
+static void test_group_commit_and_order(void **state)
+{
+        enum { N = 1000 };
+        Fixture *f = *state;
+        static Written written[N];
+        StoreFigures before, after;
+        char id[32];
+
+        fixture_open(f);
+        memset(written, 0, sizeof(written));
+        store_figures(f->store, &before);
+        sqlite3 *held = fixture_hold_writer(f);
+        for (int i = 0; i < N; i++) {
+                snprintf(id, sizeof(id), "task%d", i);
+                TaskRow t = make_task(id);
+                StoreWrite *w = store_write_new(f->store, 0, on_written, &written[i]);
+                assert_int_equal(store_write_insert_task(w, &t), 0);
+                assert_int_equal(store_write_submit(w), 0);
+        }
+        store_figures(f->store, &after);
+        assert_int_equal(after.queued, N);
+        fixture_release_writer(held);
+        fixture_wait(f, &written[N - 1].done, "the last of a thousand writes");
+
+        for (int i = 0; i < N; i++) {
+                if (!written[i].done || written[i].code != REEVE_ERROR_NONE)
+                        fail_msg("write %d: %s", i,
+                                 written[i].done ? written[i].error.text : "not called back");
+                if (written[i].turn != (unsigned)i)
+                        fail_msg("write %d was called back as number %u", i, written[i].turn);
+        }
+        store_figures(f->store, &after);
+        assert_int_equal(after.writes - before.writes, N);
+        assert_int_equal(after.rows - before.rows, N);
+        assert_int_equal(after.queued, 0);
+        /* What was taken before the writer was held, and the rest. */
+        if (after.commits - before.commits > 2)
+                fail_msg("%d writes took %llu commits, expected 2", N,
+                         (unsigned long long)(after.commits - before.commits));
+}
+
+static void test_duplicate_fails_alone(void **state)
+{
+        Fixture *f = *state;
+        Written written[3] = {};
+        static const char *const ids[] = { "before", "taken", "after" };
+        TaskRow taken = make_task("taken");
+        EventRow event = { .realtime = 1, .topic = (char *)"task.created", .task_id = (char *)"x" };
+
+        fixture_open(f);
+        fixture_insert(f, &taken);
+
+        sqlite3 *held = fixture_hold_writer(f);
+        for (int i = 0; i < 3; i++) {
+                TaskRow t = make_task(ids[i]);
+                t.title = (char *)"second";
+                StoreWrite *w = store_write_new(f->store, 0, on_written, &written[i]);
+                assert_int_equal(store_write_event(w, &event), 0); /* must be undone with the task */
+                assert_int_equal(store_write_insert_task(w, &t), 0);
+                assert_int_equal(store_write_submit(w), 0);
+        }
+        fixture_release_writer(held);
+        fixture_wait(f, &written[2].done, "three writes");
+
+        assert_int_equal(written[0].code, REEVE_ERROR_NONE);
+        assert_int_equal(written[1].code, REEVE_ERROR_ALREADY_EXISTS);
+        assert_string_equal(written[1].error.field, "task_id");
+        assert_int_equal(written[2].code, REEVE_ERROR_NONE);
+        assert_int_equal(fixture_ask(f, "SELECT count(*) FROM task_registry"), 3);
+        assert_int_equal(fixture_ask(f, "SELECT count(*) FROM task_events"), 2);
+        assert_int_equal(
+                        fixture_ask(f,
+                                    "SELECT count(*) FROM task_registry WHERE task_id = 'taken' AND title = "
+                                    "'a task'"),
+                        1);
+}
+
+static void test_constraint_is_reported(void **state)
+{
+        Fixture *f = *state;
+        Written written = {};
+        TaskRow t = make_task("bad");
+        t.priority = 11;
+
+        fixture_open(f);
+        StoreWrite *w = store_write_new(f->store, 0, on_written, &written);
+        assert_int_equal(store_write_insert_task(w, &t), 0);
+        assert_int_equal(store_write_submit(w), 0);
+        fixture_wait(f, &written.done, "a refusal");
+        assert_int_equal(written.code, REEVE_ERROR_INTERNAL);
+        assert_non_null(strstr(written.error.text, "priority"));
+        assert_null(fixture_get(f, "bad"));
+}
+
+static void test_specs(void **state)
+{
+        Fixture *f = *state;
+        static const char spec[] = "SECRET=sesame\0argv", ticket[] = "a ticket";
+        static const char *const ids[] = { "open", "ended" };
+        ReeveError error = REEVE_ERROR_NULL;
+        StoreOpenTask *open;
+        size_t n;
+
+        fixture_open(f);
+        for (int i = 0; i < 2; i++) {
+                Written written = {};
+                TaskRow t = make_task(ids[i]);
+                StoreWrite *w = store_write_new(f->store, 0, on_written, &written);
+                assert_int_equal(store_write_insert_task(w, &t), 0);
+                assert_int_equal(store_write_spec(w, ids[i], spec, sizeof(spec), ticket, sizeof(ticket)), 0);
+                fixture_commit(f, w, &written);
+        }
+        assert_ok(store_load_open_tasks(f->store, &open, &n, &error), error);
+        assert_int_equal(n, 2);
+        store_open_tasks_free(open, n);
+
+        Written written = {};
+        TaskRow t = make_task("ended");
+        t.status = TASK_CANCELLED;
+        t.completed_realtime = t.created_realtime + 1;
+        StoreWrite *w = store_write_new(f->store, 0, on_written, &written);
+        assert_int_equal(store_write_update_task(w, &t), 0);
+        assert_int_equal(store_write_erase_spec(w, "ended"), 0);
+        fixture_commit(f, w, &written);
+
+        assert_ok(store_load_open_tasks(f->store, &open, &n, &error), error);
+        assert_int_equal(n, 1);
+        assert_string_equal(open[0].row->task_id, "open");
+        assert_int_equal(open[0].spec_size, sizeof(spec));
+        assert_memory_equal(open[0].spec, spec, sizeof(spec));
+        assert_int_equal(open[0].ticket_size, sizeof(ticket));
+        assert_memory_equal(open[0].ticket, ticket, sizeof(ticket));
+        store_open_tasks_free(open, n);
+
+        /* Erased means that the file does not have it either. */
+        written = (Written){};
+        w = store_write_new(f->store, 0, on_written, &written);
+        assert_int_equal(store_write_erase_spec(w, "open"), 0);
+        fixture_commit(f, w, &written);
+        fixture_close(f);
+        FILE *file = fopen(f->path, "r");
+        assert_non_null(file);
+        char *all = malloc(4 << 20);
+        size_t size = fread(all, 1, 4 << 20, file);
+        assert_null(memmem(all, size, "SECRET=sesame", strlen("SECRET=sesame")));
+        assert_non_null(memmem(all, size, "a task", strlen("a task")));
+        free(all);
+        fclose(file);
+}
+
+typedef struct Counts {
+        bool done;
+        StoreCounts counts;
+        struct StoreSubsystemCounts subsystems[4];
+} Counts;
+
+static void on_counts(const ReeveError *error, const StoreCounts *counts, void *userdata)
+{
+        Counts *c = userdata;
+
+        assert_null(error);
+        c->counts = *counts;
+        assert_true(counts->n_subsystems <= ELEMENTSOF(c->subsystems));
+        if (counts->n_subsystems > 0)
+                memcpy(c->subsystems, counts->subsystems,
+                       counts->n_subsystems * sizeof(*counts->subsystems));
+        c->done = true;
+}
+
+static Counts ask_counts(Fixture *f)
+{
+        Counts c = {};
+        assert_int_equal(store_counts(f->store, on_counts, &c), 0);
+        fixture_wait(f, &c.done, "counts");
+        return c;
+}
+
+static void test_counts(void **state)
+{
+        Fixture *f = *state;
+        char id[32];
+
+        fixture_open(f);
+        assert_int_equal(ask_counts(f).counts.n_subsystems, 0);
+        for (int i = 0; i < 5; i++) {
+                snprintf(id, sizeof(id), "t%d", i);
+                TaskRow t = make_task(id);
+                t.subsystem = (char *)(i < 3 ? "aaa" : "bbb");
+                t.task_type = (char *)(i % 2 ? "odd" : "even");
+                t.owner_uid = (uid_t)i;
+                fixture_insert(f, &t);
+        }
+        TaskRow t = make_task("t0");
+        Written written = {};
+        t.status = TASK_ACTIVE;
+        StoreWrite *w = store_write_new(f->store, 0, on_written, &written);
+        assert_int_equal(store_write_update_task(w, &t), 0);
+        assert_int_equal(store_write_update_task(w, &t), 0); /* the same again counts once */
+        fixture_commit(f, w, &written);
+
+        Counts c = ask_counts(f);
+        assert_int_equal(c.counts.n_subsystems, 2);
+        assert_int_equal(c.counts.by_status[TASK_PENDING], 4);
+        assert_int_equal(c.counts.by_status[TASK_ACTIVE], 1);
+        assert_string_equal(c.subsystems[0].name, "aaa");
+        assert_int_equal(c.subsystems[0].by_status[TASK_PENDING], 2);
+        assert_int_equal(c.subsystems[0].by_status[TASK_ACTIVE], 1);
+        assert_string_equal(c.subsystems[1].name, "bbb");
+        assert_int_equal(c.subsystems[1].by_status[TASK_PENDING], 2);
+        assert_true(c.counts.database_bytes > 0);
+
+        sqlite3 *own = fixture_hold_writer(f);
+        assert_int_equal(sqlite3_exec(own, "DELETE FROM task_registry WHERE task_id IN ('t0', 't4'); COMMIT",
+                                      NULL, NULL, NULL),
+                         SQLITE_OK);
+        sqlite3_close(own);
+        c = ask_counts(f);
+        assert_int_equal(c.counts.by_status[TASK_ACTIVE], 0);
+        assert_int_equal(c.counts.by_status[TASK_PENDING], 3);
+}
+
+typedef struct Work {
+        bool done;
+        pthread_t thread;
+        int result;
+} Work;
+
+static int work(void *userdata)
+{
+        Work *w = userdata;
+        w->thread = pthread_self();
+        return -EXDEV;
+}
+
+static void on_work(int result, void *userdata)
+{
+        Work *w = userdata;
+        w->result = result;
+        w->done = true;
+}
+
+static void test_work(void **state)
+{
+        Fixture *f = *state;
+        Work w = {};
+
+        fixture_open(f);
+        assert_int_equal(store_work(f->store, work, on_work, &w), 0);
+        fixture_wait(f, &w.done, "work");
+        assert_int_equal(w.result, -EXDEV);
+        assert_false(pthread_equal(w.thread, pthread_self()));
+}
+
+static void test_close_finishes_writes(void **state)
+{
+        Fixture *f = *state;
+        Written written = {};
+        char id[32];
+
+        fixture_open(f);
+        for (int i = 0; i < 100; i++) {
+                snprintf(id, sizeof(id), "t%d", i);
+                TaskRow t = make_task(id);
+                StoreWrite *w = store_write_new(f->store, 0, on_written, &written);
+                assert_int_equal(store_write_insert_task(w, &t), 0);
+                assert_int_equal(store_write_submit(w), 0);
+        }
+        fixture_close(f);
+        assert_false(written.done);
+        assert_int_equal(fixture_ask(f, "SELECT count(*) FROM task_registry"), 100);
+}
+
+static void test_large_rows(void **state)
+{
+        Fixture *f = *state;
+        TaskRow t = make_task("large");
+        char *metadata = malloc(TASK_METADATA_MAX + 1);
+
+        fixture_open(f);
+        memset(metadata, 'x', TASK_METADATA_MAX);
+        metadata[TASK_METADATA_MAX] = '\0';
+        t.metadata = metadata;
+        fixture_insert(f, &t);
+        TaskRow *got = fixture_get(f, "large");
+        assert_string_equal(got->metadata, metadata);
+        task_row_free(got);
+        free(metadata);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+        const struct CMUnitTest tests[] = {
+                TEST(test_task_round_trip),
+                TEST(test_update),
+                TEST(test_attempts_and_snapshots),
+                TEST(test_events),
+                TEST(test_group_commit_and_order),
+                TEST(test_duplicate_fails_alone),
+                TEST(test_constraint_is_reported),
+                TEST(test_specs),
+                TEST(test_counts),
+                TEST(test_work),
+                TEST(test_close_finishes_writes),
+                TEST(test_large_rows),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
