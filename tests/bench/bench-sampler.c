@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What one snapshot of one task costs (the budget is 30 us of CPU, averaged over ten ticks), and what share of a core the
- * sampler takes at 1 Hz (35% with 10,000 tasks).
+/* What one snapshot of one task costs (the budget is 30 us of CPU, averaged over ten ticks), and what
+ * share of a core the sampler takes at 1 Hz (35% with 10,000 tasks).
  *
- * Real, empty cgroups are made below the cgroup2 mount, and everything is read at every tick, as if somebody watched. The
- * sampler runs on this thread with a clock that is moved from visit to visit, so ten ticks take as long as their work and
- * their CPU time is the thread's, kernel included, delivery to the callbacks too. Two rounds: as many descriptors kept as
- * this process may have, and as many as the default bound. Beside it a bare loop of pread on open cpu.stat files in the
- * same run, since absolute times depend on the machine.
+ * Real, empty cgroups are made below the cgroup2 mount, and everything is read at every tick, as if
+ * somebody watched. The sampler runs on this thread with a clock that is moved from visit to visit, so ten
+ * ticks take as long as their work and their CPU time is the thread's, kernel included, delivery to the
+ * callbacks too. Two rounds: as many descriptors kept as this process may have, and as many as the default
+ * bound. Beside it a bare loop of pread on open cpu.stat files in the same run, since absolute times
+ * depend on the machine.
  *
- * Usage: bench-sampler [TASKS...]      (default: 1000 10000)
- * The last line of a round is "bench-sampler TASKS MODE us_per_task_tick=... core_share=... bare_pread_us=...". */
+ * Usage: bench-sampler [TASKS...]      (default: 1000 10000) The last line of a round is "bench-sampler
+ * TASKS MODE us_per_task_tick=... core_share=... bare_pread_us=...". */
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Configuration is root's, so this parser is not attacked; it must still say where a fault is instead of crashing. For any
- * bytes: what is refused says why, with file, line and column; a tree is whole and within its bounds; and what the settings
- * make of it is either refused likewise or within the range of each key. */
+/* Configuration is root's, so this parser is not attacked; it must still say where a fault is instead of
+ * crashing. For any bytes: what is refused says why, with file, line and column; a tree is whole and
+ * within its bounds; and what the settings make of it is either refused likewise or within the range of
+ * each key. */
 
 #include "daemon/settings/settings.h"
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Strictness with a helping hand. A configuration that is almost right is worse than one that is refused: a misspelt limit
- * would not limit. So every key must be in the table and every value must parse whole and lie within its bounds, and the
- * message says where, what was expected in the unit of the key, and what came.
+/* Strictness with a helping hand. A configuration that is almost right is worse than one that is refused:
+ * a misspelt limit would not limit. So every key must be in the table and every value must parse whole and
+ * lie within its bounds, and the message says where, what was expected in the unit of the key, and what
+ * came.
  *
- * Types are rows of a table (what to expect, how to parse, how to store), so a further one is a row here and a name in the
- * header. Mappings with free keys (subsystems of a policy) are walked by their owner, who calls yaml_load() for each
- * child.
+ * Types are rows of a table (what to expect, how to parse, how to store), so a further one is a row here
+ * and a name in the header. Mappings with free keys (subsystems of a policy) are walked by their owner,
+ * who calls yaml_load() for each child.
  *
- * The suggestion is the key with the fewest edits (insert, delete, replace, swap two neighbours), if they are at most a
- * third of the word. */
+ * The suggestion is the key with the fewest edits (insert, delete, replace, swap two neighbours), if they
+ * are at most a third of the word. */
 
 #include "common/yaml/yaml-load.h"
 

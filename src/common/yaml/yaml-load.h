@@ -29,10 +29,10 @@ struct YamlField {
         const char *text; /* what it is, for messages and documents */
 };
 
-/* Sets what the mapping `node` says in *target and leaves the rest alone; NULL (an empty file) says nothing. `path` is
- * the dotted name of the node, "" for the root. InvalidArgument with the dotted key as field, for: an unknown key (the
- * nearest known one is suggested), a wrong type, a value that does not parse or is out of range. *target may be half
- * changed on failure. */
+/* Sets what the mapping `node` says in *target and leaves the rest alone; NULL (an empty file) says
+ * nothing. `path` is the dotted name of the node, "" for the root. InvalidArgument with the dotted key as
+ * field, for: an unknown key (the nearest known one is suggested), a wrong type, a value that does not
+ * parse or is out of range. *target may be half changed on failure. */
 int yaml_load(const YamlTree *t, const YamlNode *node, const char *path, const YamlField *fields,
               void *target, ReeveError *reterr);
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* libyaml's events are turned into nodes by hand, not by its document loader, because only the events show what we refuse
- * (anchors, tags, the second document) and where each thing stands, and because the bounds must hold while the text is
- * read, not after. With aliases refused, a tree is never larger than its text.
+/* libyaml's events are turned into nodes by hand, not by its document loader, because only the events show
+ * what we refuse (anchors, tags, the second document) and where each thing stands, and because the bounds
+ * must hold while the text is read, not after. With aliases refused, a tree is never larger than its text.
  *
- * The builder is a stack of the mappings and sequences that are open. In a mapping, scalars come in turns: a key is kept in
- * the frame until its value comes. A node is linked into the tree as soon as it exists, so that freeing the tree frees
- * everything, whatever happens. Freeing recurses, but no deeper than YAML_TREE_DEPTH_MAX.
+ * The builder is a stack of the mappings and sequences that are open. In a mapping, scalars come in turns:
+ * a key is kept in the frame until its value comes. A node is linked into the tree as soon as it exists,
+ * so that freeing the tree frees everything, whatever happens. Freeing recurses, but no deeper than
+ * YAML_TREE_DEPTH_MAX.
  *
- * Duplicate keys are looked for by walking the siblings: quadratic, but over YAML_TREE_NODES_MAX nodes at the most. */
+ * Duplicate keys are looked for by walking the siblings: quadratic, but over YAML_TREE_NODES_MAX nodes at
+ * the most. */
 
 #include "common/yaml/yaml-tree.h"
 

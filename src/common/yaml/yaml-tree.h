@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A YAML file as a tree of nodes that know their place, restricted to what a configuration needs: one document of
- * mappings, sequences and scalars. Anchors, aliases, tags, directives, a second document, keys that are not scalars and
- * duplicate keys are errors, and so is anything beyond the bounds below. */
+/* A YAML file as a tree of nodes that know their place, restricted to what a configuration needs: one
+ * document of mappings, sequences and scalars. Anchors, aliases, tags, directives, a second document, keys
+ * that are not scalars and duplicate keys are errors, and so is anything beyond the bounds below. */
 
 #include <stddef.h>
 
@@ -40,8 +40,8 @@ typedef struct YamlTree {
         YamlNode *root; /* NULL: nothing but comments */
 } YamlTree;
 
-/* Parses a text of `size` bytes; `source` (copied) stands in messages. Failures are InvalidArgument with a text that
- * begins with "source:line:column: " and an empty field, or -ENOMEM. */
+/* Parses a text of `size` bytes; `source` (copied) stands in messages. Failures are InvalidArgument with a
+ * text that begins with "source:line:column: " and an empty field, or -ENOMEM. */
 int yaml_tree_parse(const char *source, const char *text, size_t size, YamlTree **ret, ReeveError *reterr);
 
 /* The same for a file; one that cannot be read gives the errno and its name. */
@@ -54,11 +54,12 @@ DEFINE_CLEANUP_FUNC(YamlTree *, yaml_tree_free)
 /* The child of a mapping with that key, or NULL. */
 const YamlNode *yaml_node_get(const YamlNode *mapping, const char *key);
 
-/* Fills *reterr with InvalidArgument, "source:line:column: " before the text, and returns -EINVAL. `field` may be NULL. */
+/* Fills *reterr with InvalidArgument, "source:line:column: " before the text, and returns -EINVAL. `field`
+ * may be NULL. */
 int yaml_error(ReeveError *reterr, const char *source, YamlPlace place, const char *field,
                const char *format, ...) _printf_(5, 6);
 
-/* A user's text as it may stand in a message: at most YAML_SHOWN_SIZE - 1 bytes, control characters as '?'. Returns
- * buffer. */
+/* A user's text as it may stand in a message: at most YAML_SHOWN_SIZE - 1 bytes, control characters as
+ * '?'. Returns buffer. */
 #define YAML_SHOWN_SIZE 52
 char *yaml_shown(const char *text, char buffer[static YAML_SHOWN_SIZE]);

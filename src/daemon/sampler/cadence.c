@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Snapshots must show a task of ten seconds and one of a month in about the same number of rows, so the interval grows
- * with the age: elapsed / 100, between bounds. With the defaults (1 s, 300 s) a day is 100 rows for the first 100 s, some
- * 570 until the interval reaches its ceiling after 8 h, then 12 an hour: about 860.
+/* Snapshots must show a task of ten seconds and one of a month in about the same number of rows, so the
+ * interval grows with the age: elapsed / 100, between bounds. With the defaults (1 s, 300 s) a day is 100
+ * rows for the first 100 s, some 570 until the interval reaches its ceiling after 8 h, then 12 an hour:
+ * about 860.
  *
- * All visits of a task lie on its grid of ticks, for two reasons. Live readings and snapshots then share visits, and the
- * phase of the grid, which differs from task to task, spreads the work of thousands of tasks over the tick even if all of
- * them started in the same instant. Intervals are therefore whole ticks. They are rounded to the nearest, not upward:
- * upward, a task of 101 s would already be on 2 s, and half of the rows of the second hundred seconds would be missing.
+ * All visits of a task lie on its grid of ticks, for two reasons. Live readings and snapshots then share
+ * visits, and the phase of the grid, which differs from task to task, spreads the work of thousands of
+ * tasks over the tick even if all of them started in the same instant. Intervals are therefore whole
+ * ticks. They are rounded to the nearest, not upward: upward, a task of 101 s would already be on 2 s, and
+ * half of the rows of the second hundred seconds would be missing.
  *
- * The clock's now is not asked here. What happens after a late wake-up is the caller's: it goes on at the next point
- * behind now, since points that were missed cannot be read any more. */
+ * The clock's now is not asked here. What happens after a late wake-up is the caller's: it goes on at the
+ * next point behind now, since points that were missed cannot be read any more. */
 
 #include "daemon/sampler/cadence.h"
 

@@ -17,8 +17,8 @@ typedef struct Cadence {
 /* The first point of the grid `phase + k * tick` that lies behind `after`; phase is less than a tick. */
 usec_t cadence_next_point(const Cadence *c, usec_t phase, usec_t after);
 
-/* Time from a snapshot taken `elapsed` after the start to the next: elapsed / 100 within the bounds, as the nearest whole
- * number of ticks (of which it takes as many as min_usec needs, at least one). */
+/* Time from a snapshot taken `elapsed` after the start to the next: elapsed / 100 within the bounds, as
+ * the nearest whole number of ticks (of which it takes as many as min_usec needs, at least one). */
 usec_t cadence_snapshot_interval(const Cadence *c, usec_t elapsed);
 
 /* How long the slow fields of a reading may be old. */

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Cheap reading. Measured on Linux 6.18: pread on an open cpu.stat costs 2.5 us, open + read + close 10 us, and walking
- * the path of a leaf from the mount some more. So a leaf that is read often keeps its directory and its two fast files
- * open. But an open cgroup file that was read also keeps a page in the kernel, so the number of kept descriptors is
- * bounded over all leaves; those beyond the bound pay the open each time. Leaves that are read seldom keep nothing.
+/* Cheap reading. Measured on Linux 6.18: pread on an open cpu.stat costs 2.5 us, open + read + close 10
+ * us, and walking the path of a leaf from the mount some more. So a leaf that is read often keeps its
+ * directory and its two fast files open. But an open cgroup file that was read also keeps a page in the
+ * kernel, so the number of kept descriptors is bounded over all leaves; those beyond the bound pay the
+ * open each time. Leaves that are read seldom keep nothing.
  *
- * Which files exist depends on the host (controllers, kernel version, PSI switched off) and does not change while a leaf
- * lives, so a file that was not there is not tried again.
+ * Which files exist depends on the host (controllers, kernel version, PSI switched off) and does not
+ * change while a leaf lives, so a file that was not there is not tried again.
  *
- * How a leaf ends: a kept descriptor of a removed cgroup reads ENODEV, and its path ENOENT. In a tree of plain files, as
- * tests have it, kept descriptors go on working; only the path tells.
+ * How a leaf ends: a kept descriptor of a removed cgroup reads ENODEV, and its path ENOENT. In a tree of
+ * plain files, as tests have it, kept descriptors go on working; only the path tells.
  *
- * The text is read by one pread: kernfs shows a file as one record, whole if the buffer has the room. A second read, which
- * would be needed to see the end of an ordinary file, makes the kernel format everything again. A text that fills the
- * buffer may be cut in the middle of a number and is not used. */
+ * The text is read by one pread: kernfs shows a file as one record, whole if the buffer has the room. A
+ * second read, which would be needed to see the end of an ordinary file, makes the kernel format
+ * everything again. A text that fills the buffer may be cut in the middle of a number and is not used. */
 
 #include "daemon/sampler/leaf.h"
 

@@ -35,10 +35,11 @@ void leaf_close(Leaf *l, LeafReader *r);
 /* leaf_close() and frees the path. */
 void leaf_done(Leaf *l, LeafReader *r);
 
-/* Reads the fast files, and if `slow` all others, into *u; fields of files that are not there stay as they are, and so do
- * those of a file that could not be read this time. memory_anon_peak_bytes becomes the higher of the old and the new
- * value. With `keep`, descriptors stay open for the next time as long as the bound has room for all of this leaf's;
- * without, those that were kept are closed.
+/* Reads the fast files, and if `slow` all others, into *u; fields of files that are not there stay as they
+ * are, and so do those of a file that could not be read this time. memory_anon_peak_bytes becomes the
+ * higher of the old and the new value. With `keep`, descriptors stay open for the next time as long as the
+ * bound has room for all of this leaf's; without, those that were kept are closed.
  *
- * 0; -ENOENT: the cgroup is gone (and everything is closed); another negative errno if the directory cannot be opened. */
+ * 0; -ENOENT: the cgroup is gone (and everything is closed); another negative errno if the directory
+ * cannot be opened. */
 int leaf_read(Leaf *l, LeafReader *r, bool slow, bool keep, Usage *u);

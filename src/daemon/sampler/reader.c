@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A tick is cut into fifty slices. Each task belongs to one slice for life, given out in turn, so that any number of tasks
- * is spread evenly over the tick. A slice knows the earliest visit among its tasks; when that has come, all of them are
- * walked and those that are due are read. The thread sleeps until the earliest slice. This costs one comparison a tick
- * for a task that is not due, needs no heap, and allocates nothing: the thread never runs out of memory.
+/* A tick is cut into fifty slices. Each task belongs to one slice for life, given out in turn, so that any
+ * number of tasks is spread evenly over the tick. A slice knows the earliest visit among its tasks; when
+ * that has come, all of them are walked and those that are due are read. The thread sleeps until the
+ * earliest slice. This costs one comparison a tick for a task that is not due, needs no heap, and
+ * allocates nothing: the thread never runs out of memory.
  *
- * The queues allocate nothing either. A task is told to the thread by linking its probe into the inbox (flags in it say
- * whether it comes or goes), and a reading goes back in the probe itself, linked into the outbox. If the loop thread is
- * late, a newer reading replaces the older one in place, so the queue cannot grow; the purposes are joined, so that a
- * snapshot that was due stays due.
+ * The queues allocate nothing either. A task is told to the thread by linking its probe into the inbox
+ * (flags in it say whether it comes or goes), and a reading goes back in the probe itself, linked into the
+ * outbox. If the loop thread is late, a newer reading replaces the older one in place, so the queue cannot
+ * grow; the purposes are joined, so that a snapshot that was due stays due.
  *
- * Life of a probe: the loop thread may free it when the reader has never seen it (still in the inbox) or has returned it.
- * A probe whose leaf is gone stays in no slice and waits for its removal.
+ * Life of a probe: the loop thread may free it when the reader has never seen it (still in the inbox) or
+ * has returned it. A probe whose leaf is gone stays in no slice and waits for its removal.
  *
- * Waking: an addition wakes the thread only if it is due before the thread would wake anyway, and a removal only if the
- * thread would sleep for more than a tick (kept descriptors pin the removed cgroup). Tasks that are added and removed in
- * the same sleep cost no wake-up at all: on a host that runs a thousand tasks of a millisecond, that is most of them. */
+ * Waking: an addition wakes the thread only if it is due before the thread would wake anyway, and a
+ * removal only if the thread would sleep for more than a tick (kept descriptors pin the removed cgroup).
+ * Tasks that are added and removed in the same sleep cost no wake-up at all: on a host that runs a
+ * thousand tasks of a millisecond, that is most of them. */
 
 #include "daemon/sampler/reader.h"
 
@@ -47,7 +49,8 @@ void reader_clear_event(Reader *r)
 
 /* ---- the schedule ---- */
 
-/* What was missed cannot be read any more: a snapshot that is still due comes at the next point of the grid. */
+/* What was missed cannot be read any more: a snapshot that is still due comes at the next point of the
+ * grid. */
 static void catch_up(Reader *r, Probe *p, usec_t now)
 {
         if (p->snapshot_at <= now)
@@ -206,8 +209,8 @@ static bool has_news(const Reader *r)
         return r->stop || !list_is_empty(&r->inbox) || r->live != r->live_wanted;
 }
 
-/* Called with the lock held. The condition's clock is the monotonic one: a time span does for it, and after a suspend the
- * boottime that is looked at next has moved on. */
+/* Called with the lock held. The condition's clock is the monotonic one: a time span does for it, and
+ * after a suspend the boottime that is looked at next has moved on. */
 static void sleep_until(Reader *r, usec_t until)
 {
         usec_t now = clock_boottime(r->clock);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The reading side of the sampler: the thread, its schedule, and the two queues between it and the loop thread. Only
- * sampler.c uses this. */
+/* The reading side of the sampler: the thread, its schedule, and the two queues between it and the loop
+ * thread. Only sampler.c uses this. */
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -17,8 +17,8 @@
 #define PROBE_SNAPSHOT (1U << 0)
 #define PROBE_LIVE     (1U << 1)
 
-/* One task. Made by the loop thread, given to the reader by reader_add(), and given back by reader_remove() or, if the
- * reader still uses it, later by reader_take_returned(). Who touches what: */
+/* One task. Made by the loop thread, given to the reader by reader_add(), and given back by
+ * reader_remove() or, if the reader still uses it, later by reader_take_returned(). Who touches what: */
 typedef struct Probe {
         /* constant */
         char *key;
@@ -88,8 +88,8 @@ void reader_done(Reader *r);
 
 void reader_add(Reader *r, Probe *p);
 
-/* true: the probe is the caller's again. false: it will come by reader_take_returned(). In both cases it is in no outbox
- * any more. */
+/* true: the probe is the caller's again. false: it will come by reader_take_returned(). In both cases it
+ * is in no outbox any more. */
 bool reader_remove(Reader *r, Probe *p);
 
 void reader_set_live(Reader *r, bool live);
@@ -103,7 +103,8 @@ Probe *reader_take_returned(Reader *r);
 /* Clears the event. To be called before anything is taken. */
 void reader_clear_event(Reader *r);
 
-/* One round of the thread's work; without a thread, on the caller's. Returns the boottime of the next visit. */
+/* One round of the thread's work; without a thread, on the caller's. Returns the boottime of the next
+ * visit. */
 usec_t reader_round(Reader *r);
 
 /* Closes the leaf and frees the probe; for probes that are the caller's. */

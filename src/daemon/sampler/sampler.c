@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The loop thread's half: the tasks by key, the callbacks, and the merging of what the launcher read in procfs. When to
- * read is cadence.c's, how is leaf.c's, and the thread that does it is reader.c's.
+/* The loop thread's half: the tasks by key, the callbacks, and the merging of what the launcher read in
+ * procfs. When to read is cadence.c's, how is leaf.c's, and the thread that does it is reader.c's.
  *
- * A reading that lacks a field which procfs could give is not worse than none, but the same moment's procfs values can
- * only be had by asking the launcher, over the loop. So a snapshot that is due and lacks something is held back (one for
- * each task) and completed by the answer. Nothing waits for ever: the task's next reading, or "no answer", lets it go as
- * it is. Live values are not held: a watcher prefers them now, completed by the answer to the last question.
+ * A reading that lacks a field which procfs could give is not worse than none, but the same moment's
+ * procfs values can only be had by asking the launcher, over the loop. So a snapshot that is due and lacks
+ * something is held back (one for each task) and completed by the answer. Nothing waits for ever: the
+ * task's next reading, or "no answer", lets it go as it is. Live values are not held: a watcher prefers
+ * them now, completed by the answer to the last question.
  *
- * Which tasks need this is seen by their readings and is asked anew for each of them: the answer is about this moment.
+ * Which tasks need this is seen by their readings and is asked anew for each of them: the answer is about
+ * this moment.
  *
- * A removed task's probe may still be with the reader, and may be in the batch that is being delivered when a callback
- * removes it. It is marked, passed over, and freed at the beginning of a later delivery, when no batch is in hand. */
+ * A removed task's probe may still be with the reader, and may be in the batch that is being delivered
+ * when a callback removes it. It is marked, passed over, and freed at the beginning of a later delivery,
+ * when no batch is in hand. */
 
 #include "daemon/sampler/sampler.h"
 
@@ -84,7 +87,8 @@ static void deliver_snapshot(Sampler *s, Probe *p, const SamplerReading *reading
                 s->callbacks.on_snapshot(reading, s->callbacks.userdata);
 }
 
-/* Closes the gaps of what is not for watchers; the batch is no longer parallel to batch_probes afterwards. */
+/* Closes the gaps of what is not for watchers; the batch is no longer parallel to batch_probes afterwards.
+ * */
 static void deliver_live(Sampler *s, size_t n)
 {
         size_t k = 0;

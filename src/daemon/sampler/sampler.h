@@ -5,21 +5,23 @@
  *
  * Each task is visited on a grid of ticks (its own phase within the tick, so that thousands do not burst):
  *
- *  - for a snapshot: at the first point of the grid after its start, then every clamp(elapsed / 100, min, max),
- *    rounded to ticks. Ten seconds cost ten rows, a day less than a thousand.
+ *  - for a snapshot: at the first point of the grid after its start, then every clamp(elapsed / 100, min,
+ *    max), rounded to ticks. Ten seconds cost ten rows, a day less than a thousand.
  *  - while somebody watches (sampler_set_live): at every tick, for live values that nobody stores.
  *
- * Otherwise a task is not read at all. A visit reads the fast files (cpu.stat, memory.current) and, if ten ticks (at
- * most 10 s) have passed since that was last done, all others. A reading always has every field that is known: the
- * fast ones fresh, the slow ones at most ten ticks old, and all fresh when visits are that far apart anyway.
- * `memory_anon_peak_bytes` is the highest seen in the slow readings of this sampler.
+ * Otherwise a task is not read at all. A visit reads the fast files (cpu.stat, memory.current) and, if ten
+ * ticks (at most 10 s) have passed since that was last done, all others. A reading always has every field
+ * that is known: the fast ones fresh, the slow ones at most ten ticks old, and all fresh when visits are
+ * that far apart anyway. `memory_anon_peak_bytes` is the highest seen in the slow readings of this
+ * sampler.
  *
- * What the host's cgroups lack is filled from procfs, which only the launcher may read: `on_fallback_wanted` names
- * the tasks, the owner asks the launcher and answers each with sampler_fallback(). A due snapshot waits for that
- * answer, until the task's next reading at the latest; live values are filled with the last answer.
+ * What the host's cgroups lack is filled from procfs, which only the launcher may read:
+ * `on_fallback_wanted` names the tasks, the owner asks the launcher and answers each with
+ * sampler_fallback(). A due snapshot waits for that answer, until the task's next reading at the latest;
+ * live values are filled with the last answer.
  *
- * All functions are for the loop thread, on which the callbacks run too, from the event loop. Callbacks may call any
- * function here but sampler_free(). */
+ * All functions are for the loop thread, on which the callbacks run too, from the event loop. Callbacks
+ * may call any function here but sampler_free(). */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -47,10 +49,11 @@ typedef struct SamplerReading {
 typedef struct SamplerCallbacks {
         /* A snapshot is due: store this reading. Required. */
         void (*on_snapshot)(const SamplerReading *reading, void *userdata);
-        /* Live values, at most SAMPLER_BATCH_MAX at a time; every task is in one batch each tick, batches come up to
-         * SAMPLER_SLICES times in a tick. May be NULL. */
+        /* Live values, at most SAMPLER_BATCH_MAX at a time; every task is in one batch each tick, batches
+         * come up to SAMPLER_SLICES times in a tick. May be NULL. */
         void (*on_live)(const SamplerReading *readings, size_t n, void *userdata);
-        /* These tasks lack fields that procfs has; at most SAMPLER_BATCH_MAX. NULL: no fall-back on this host. */
+        /* These tasks lack fields that procfs has; at most SAMPLER_BATCH_MAX. NULL: no fall-back on this
+         * host. */
         void (*on_fallback_wanted)(const SamplerTarget *targets, size_t n, void *userdata);
         void *userdata;
 } SamplerCallbacks;
@@ -59,13 +62,13 @@ typedef struct SamplerCallbacks {
 #define SAMPLER_SLICES    50
 
 typedef struct SamplerConfig {
-        sd_event *event; /* NULL: no thread; the owner calls sampler_run() (tests, measurements) */
-        int cgroup_fd; /* the cgroup2 mount, duplicated; -EBADF: there is none, every field comes by fall-back */
+        sd_event *event;    /* NULL: no thread; the owner calls sampler_run() (tests, measurements) */
+        int cgroup_fd;      /* the cgroup2 mount, duplicated; -EBADF: none, every field comes by fall-back */
         const Clock *clock; /* NULL: the system's; it is read on the sampler's thread */
         usec_t tick_usec;   /* 0: SAMPLER_TICK_USEC */
         usec_t min_usec;    /* shortest and longest time between snapshots; 0: the defaults */
         usec_t max_usec;
-        unsigned max_fds; /* descriptors that may be kept open; three for each task, tasks beyond it open for each read */
+        unsigned max_fds; /* kept open, up to three for each task; tasks beyond it open for each read */
 } SamplerConfig;
 
 #define SAMPLER_TICK_USEC USEC_PER_SEC
@@ -74,30 +77,30 @@ typedef struct SamplerConfig {
 /* An open cgroup file that was read costs the kernel a page: this is 8 MB at the most. */
 #define SAMPLER_FDS_DEFAULT 3072
 
-/* Starts the thread. The config is copied; event and callbacks' userdata must outlive the sampler. 0, -EINVAL (min above
- * max, no on_snapshot), or the negative errno of what could not be created. */
+/* Starts the thread. The config is copied; event and callbacks' userdata must outlive the sampler. 0,
+ * -EINVAL (min above max, no on_snapshot), or the negative errno of what could not be created. */
 int sampler_new(const SamplerConfig *config, const SamplerCallbacks *callbacks, Sampler **ret);
 
 /* Stops the thread and waits for it; no callback runs any more. Accepts NULL, returns NULL. */
 Sampler *sampler_free(Sampler *s);
 DEFINE_CLEANUP_FUNC(Sampler *, sampler_free)
 
-/* Begins to sample an attempt. `leaf` is the path of its cgroup relative to the mount, NULL or "" if it has none (all
- * fields come by fall-back). `started_boottime_usec` may lie in the past (recovery). Strings are copied. -EEXIST if the
- * key is being sampled, -ENOMEM. */
+/* Begins to sample an attempt. `leaf` is the path of its cgroup relative to the mount, NULL or "" if it
+ * has none (all fields come by fall-back). `started_boottime_usec` may lie in the past (recovery). Strings
+ * are copied. -EEXIST if the key is being sampled, -ENOMEM. */
 int sampler_add(Sampler *s, const char *key, unsigned attempt, const char *leaf,
                 usec_t started_boottime_usec, void *userdata);
 
-/* Ends it: no callback about the key comes after this returns. Unknown keys are ignored. A leaf that is gone ends its own
- * sampling in silence; its key is removed like any other. */
+/* Ends it: no callback about the key comes after this returns. Unknown keys are ignored. A leaf that is
+ * gone ends its own sampling in silence; its key is removed like any other. */
 void sampler_remove(Sampler *s, const char *key);
 
 /* Whether somebody watches: live values of every task, once a tick. */
 void sampler_set_live(Sampler *s, bool live);
 
-/* The answer to on_fallback_wanted: fields with their sources (normally USAGE_PROCFS), or NULL if there is none. It is
- * merged by usage_fill(), and a snapshot that waited for it is delivered from within this call. Unknown keys are
- * ignored. */
+/* The answer to on_fallback_wanted: fields with their sources (normally USAGE_PROCFS), or NULL if there is
+ * none. It is merged by usage_fill(), and a snapshot that waited for it is delivered from within this
+ * call. Unknown keys are ignored. */
 void sampler_fallback(Sampler *s, const char *key, const Usage *procfs);
 
 typedef struct SamplerFigures {
@@ -109,6 +112,6 @@ typedef struct SamplerFigures {
 
 void sampler_figures(Sampler *s, SamplerFigures *ret);
 
-/* Without a thread: does what the thread would do now, by the clock, and runs the callbacks. Returns the boottime of the
- * next visit, USEC_INFINITY if there is none. */
+/* Without a thread: does what the thread would do now, by the clock, and runs the callbacks. Returns the
+ * boottime of the next visit, USEC_INFINITY if there is none. */
 usec_t sampler_run(Sampler *s);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The table below is the whole truth about the keys: names, types, bounds and meaning. docs/settings.md and the example
- * repeat it, and a test compares the three.
+/* The table below is the whole truth about the keys: names, types, bounds and meaning. docs/settings.md
+ * and the example repeat it, and a test compares the three.
  *
- * Files are loaded one over the other into a copy, so that a bad one changes nothing, and the first fault ends it: reeved
- * does not start with half of what its administrator wrote. What depends on two keys is checked at the end, since they may
- * stand in different files. Settings are read once, at start; nothing here watches the directory. */
+ * Files are loaded one over the other into a copy, so that a bad one changes nothing, and the first fault
+ * ends it: reeved does not start with half of what its administrator wrote. What depends on two keys is
+ * checked at the end, since they may stand in different files. Settings are read once, at start; nothing
+ * here watches the directory. */
 
 #include "daemon/settings/settings.h"
 

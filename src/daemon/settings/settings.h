@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the administrator may change about reeved: the *.yaml files of reeved.conf.d. docs/settings.md has the keys. */
+/* What the administrator may change about reeved: the *.yaml files of reeved.conf.d. docs/settings.md has
+ * the keys. */
 
 #include <stdint.h>
 
@@ -29,9 +30,11 @@ typedef struct Settings {
 
 extern const Settings settings_default;
 
-/* Loads every *.yaml in `directory` in the order of their names on top of the defaults; a key in a later file wins. No
- * such directory (or no file in it) is fine: the defaults. Hidden files and other names are ignored.
+/* Loads every *.yaml in `directory` in the order of their names on top of the defaults; a key in a later
+ * file wins. No such directory (or no file in it) is fine: the defaults. Hidden files and other names are
+ * ignored.
  *
- * On failure *ret is untouched. InvalidArgument: `field` is the key ("sampling.min", or "" for what is not about one) and
- * the text begins with "file:line:column: ". What cannot be read is Unavailable, PermissionDenied or Internal by errno. */
+ * On failure *ret is untouched. InvalidArgument: `field` is the key ("sampling.min", or "" for what is not
+ * about one) and the text begins with "file:line:column: ". What cannot be read is Unavailable,
+ * PermissionDenied or Internal by errno. */
 int settings_load(const char *directory, Settings *ret, ReeveError *reterr);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The sampler's thread with an event loop and the machine's clock, over real cgroups of this host. Nothing here sleeps:
- * each test runs the loop until a callback came, with a limit that only a failure reaches. */
+/* The sampler's thread with an event loop and the machine's clock, over real cgroups of this host. Nothing
+ * here sleeps: each test runs the loop until a callback came, with a limit that only a failure reaches. */
 
 #include "daemon/sampler/sampler.h"
 
@@ -155,7 +155,8 @@ static void test_vanished_leaf(void **state _unused_)
         assert_int_equal(figures().tasks, 1);
 }
 
-/* Tasks come and go faster than the thread looks, and the sampler ends while it works; for the thread sanitizer too. */
+/* Tasks come and go faster than the thread looks, and the sampler ends while it works; for the thread
+ * sanitizer too. */
 static void test_churn(void **state _unused_)
 {
         char key[32];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The sampler without its thread, over a tree of plain files and with a clock that is moved by hand: when it reads, what it
- * reads, how many descriptors it keeps, and what comes of it. test-sampler-thread.c has the thread and real cgroups. */
+/* The sampler without its thread, over a tree of plain files and with a clock that is moved by hand: when
+ * it reads, what it reads, how many descriptors it keeps, and what comes of it. test-sampler-thread.c has
+ * the thread and real cgroups. */
 
 #include "daemon/sampler/sampler.h"
 

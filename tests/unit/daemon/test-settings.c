@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Settings: what a directory of files gives, that the documents say the same as the table, and what a bad file is told. */
+/* Settings: what a directory of files gives, that the documents say the same as the table, and what a bad
+ * file is told. */
 
 #include "daemon/settings/settings.h"
 
