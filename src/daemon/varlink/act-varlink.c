@@ -25,12 +25,12 @@ static Pending *begin(VarlinkCall *call, json_t *parameters, void *userdata, Act
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
 
-        if (varlink_dispatch(call, parameters, fields, ELEMENTSOF(fields), p) < 0)
+        if (adapter_dispatch(call, parameters, fields, ELEMENTSOF(fields), p) < 0)
                 return NULL;
         return pending_new(v, call);
 }
 
-VARLINK_HANDLER(varlink_method_signal)
+ADAPTER_HANDLER(adapter_signal)
 {
         ActParameters p = { 0 };
 
@@ -54,17 +54,17 @@ static int freeze(VarlinkCall *call, json_t *parameters, void *userdata, bool on
         return 0;
 }
 
-VARLINK_HANDLER(varlink_method_freeze)
+ADAPTER_HANDLER(adapter_freeze)
 {
         return freeze(call, parameters, userdata, true);
 }
 
-VARLINK_HANDLER(varlink_method_thaw)
+ADAPTER_HANDLER(adapter_thaw)
 {
         return freeze(call, parameters, userdata, false);
 }
 
-VARLINK_HANDLER(varlink_method_cancel)
+ADAPTER_HANDLER(adapter_cancel)
 {
         ActParameters p = { 0 };
 
@@ -82,11 +82,10 @@ static void on_backed_up(const ReeveError *error, const char *path, int64_t byte
         if (error)
                 varlink_call_reeve_error(p->call, error);
         else
-                varlink_reply_or_oom(p->call,
-                                     json_pack("{ss sI}", "path", path, "bytes", (json_int_t)bytes));
+                adapter_reply(p->call, json_pack("{ss sI}", "path", path, "bytes", (json_int_t)bytes));
 }
 
-VARLINK_HANDLER(varlink_method_backup)
+ADAPTER_HANDLER(adapter_backup)
 {
         ActParameters p = { 0 };
 

@@ -23,12 +23,12 @@ static const JsonField id_fields[] = {
         { "limit", JSON_FIELD_INTEGER, offsetof(IdParameters, limit), 0, 0 },
 };
 
-VARLINK_HANDLER(varlink_method_get)
+ADAPTER_HANDLER(adapter_get)
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
         IdParameters p = { 0 };
 
-        if (varlink_dispatch(call, parameters, id_fields, ELEMENTSOF(id_fields), &p) < 0)
+        if (adapter_dispatch(call, parameters, id_fields, ELEMENTSOF(id_fields), &p) < 0)
                 return 0;
         Pending *pending = pending_new(v, call);
         if (pending)
@@ -59,12 +59,12 @@ static void on_waiter_gone(VarlinkCall *call, void *userdata)
         pending_free(w->pending);
 }
 
-VARLINK_HANDLER(varlink_method_wait)
+ADAPTER_HANDLER(adapter_wait)
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
         IdParameters p = { 0 };
 
-        if (varlink_dispatch(call, parameters, id_fields, ELEMENTSOF(id_fields), &p) < 0)
+        if (adapter_dispatch(call, parameters, id_fields, ELEMENTSOF(id_fields), &p) < 0)
                 return 0;
         Pending *pending = pending_new(v, call);
         if (!pending)
@@ -175,7 +175,7 @@ static json_t *page_to_json(const Caller *caller, const ListPage *page)
         char cursor[24];
 
         for (size_t i = 0; tasks && i < page->n; i++)
-                if (json_array_append_new(tasks, varlink_task(caller, page->tasks[i])) < 0)
+                if (json_array_append_new(tasks, adapter_task(caller, page->tasks[i])) < 0)
                         return NULL;
         if (!tasks)
                 return NULL;
@@ -197,13 +197,13 @@ static void on_list_page(const ReeveError *error, const ListPage *page, void *us
                         service_list(l->pending->adapter->service, &l->filter, on_list_page, l);
                         return;
                 }
-                varlink_reply_or_oom(call, NULL);
+                adapter_reply(call, NULL);
         } else
-                varlink_reply_or_oom(call, page_to_json(&l->pending->caller, page));
+                adapter_reply(call, page_to_json(&l->pending->caller, page));
         list_pending_free(l);
 }
 
-VARLINK_HANDLER(varlink_method_list)
+ADAPTER_HANDLER(adapter_list)
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
         ReeveError e = REEVE_ERROR_NULL;
@@ -213,7 +213,7 @@ VARLINK_HANDLER(varlink_method_list)
                 return -ENOMEM;
         l->parameters = json_incref(parameters);
         l->p.owner_uid = -1;
-        if (varlink_dispatch(call, parameters, list_fields, ELEMENTSOF(list_fields), &l->p) < 0) {
+        if (adapter_dispatch(call, parameters, list_fields, ELEMENTSOF(list_fields), &l->p) < 0) {
                 list_pending_free(l);
                 return 0;
         }
@@ -243,10 +243,10 @@ static void on_snapshots(const ReeveError *error, const SnapshotRow *rows, size_
         _cleanup_json_ json_t *array = json_array();
         for (size_t i = 0; array && i < n; i++)
                 if (json_array_append_new(array, snapshot_row_to_json(rows + i)) < 0) {
-                        varlink_reply_or_oom(p->call, NULL);
+                        adapter_reply(p->call, NULL);
                         return;
                 }
-        varlink_reply_or_oom(p->call, json_pack("{sO*}", "snapshots", array));
+        adapter_reply(p->call, json_pack("{sO*}", "snapshots", array));
 }
 
 /* A task without snapshots and no task at all look alike in their table. */
@@ -267,13 +267,13 @@ static void on_snapshots_task(const ReeveError *error, const TaskRow *task, void
                                   s->pending);
 }
 
-VARLINK_HANDLER(varlink_method_snapshots)
+ADAPTER_HANDLER(adapter_snapshots)
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
         IdParameters p = { .limit = SNAPSHOT_LIMIT_DEFAULT };
         ReeveError e = REEVE_ERROR_NULL;
 
-        if (varlink_dispatch(call, parameters, id_fields, ELEMENTSOF(id_fields), &p) < 0)
+        if (adapter_dispatch(call, parameters, id_fields, ELEMENTSOF(id_fields), &p) < 0)
                 return 0;
         if (p.limit < 1 || p.limit > SNAPSHOT_LIMIT_MAX) {
                 reeve_error_set(&e, REEVE_ERROR_LIMIT_EXCEEDED, "limit", "must be 1 to %d",
@@ -316,18 +316,18 @@ static void on_stats(const ReeveError *error, const ServiceStats *s, void *userd
         for (size_t i = 0; subsystems && i < s->counts->n_subsystems; i++)
                 json_object_set_new(subsystems, s->counts->subsystems[i].name,
                                     counts_to_json(s->counts->subsystems[i].by_status));
-        varlink_reply_or_oom(p->call, json_pack("{ss sI so* so* sI sI sI sI sI sI}", "version",
-                                                REEVE_VERSION, "uptime_usec", (json_int_t)s->uptime_usec,
-                                                "counts", counts_to_json(s->counts->by_status), "subsystems",
-                                                subsystems, "commits", (json_int_t)s->store.commits,
-                                                "rows_written", (json_int_t)s->store.rows, "database_bytes",
-                                                (json_int_t)s->counts->database_bytes, "wal_bytes",
-                                                (json_int_t)s->counts->wal_bytes, "connections",
-                                                (json_int_t)varlink_server_connections(p->adapter->server),
-                                                "last_event", (json_int_t)s->last_event));
+        adapter_reply(p->call,
+                      json_pack("{ss sI so* so* sI sI sI sI sI sI}", "version", REEVE_VERSION, "uptime_usec",
+                                (json_int_t)s->uptime_usec, "counts", counts_to_json(s->counts->by_status),
+                                "subsystems", subsystems, "commits", (json_int_t)s->store.commits,
+                                "rows_written", (json_int_t)s->store.rows, "database_bytes",
+                                (json_int_t)s->counts->database_bytes, "wal_bytes",
+                                (json_int_t)s->counts->wal_bytes, "connections",
+                                (json_int_t)varlink_server_connections(p->adapter->server), "last_event",
+                                (json_int_t)s->last_event));
 }
 
-VARLINK_HANDLER(varlink_method_stats)
+ADAPTER_HANDLER(adapter_stats)
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
 
@@ -348,10 +348,10 @@ static void on_doctor(const DoctorCheck *checks, size_t n, void *userdata)
                 json_array_append_new(array,
                                       json_pack("{ss sb ss ss*}", "name", checks[i].name, "ok", checks[i].ok,
                                                 "value", checks[i].value, "hint", checks[i].hint));
-        varlink_reply_or_oom(p->call, json_pack("{so*}", "checks", array));
+        adapter_reply(p->call, json_pack("{so*}", "checks", array));
 }
 
-VARLINK_HANDLER(varlink_method_doctor)
+ADAPTER_HANDLER(adapter_doctor)
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
 

@@ -15,7 +15,7 @@ struct RegistryVarlink {
 };
 
 /* Who calls. */
-Caller varlink_caller(const RegistryVarlink *v, const VarlinkCall *call);
+Caller adapter_caller(const RegistryVarlink *v, const VarlinkCall *call);
 
 /* A call that waits for its answer: the userdata of service callbacks. Holds a reference to the call. */
 typedef struct Pending {
@@ -34,28 +34,28 @@ void pending_reply_task(const ReeveError *error, const TaskRow *task, void *user
 void pending_reply_done(const ReeveError *error, void *userdata);
 
 /* The task as this caller may see it. NULL when memory is short. */
-json_t *varlink_task(const Caller *caller, const TaskRow *task);
+json_t *adapter_task(const Caller *caller, const TaskRow *task);
 
 /* Answers with a reply that may be NULL for want of memory. */
-void varlink_reply_or_oom(VarlinkCall *call, json_t *parameters);
+void adapter_reply(VarlinkCall *call, json_t *parameters);
 
 /* Fills the target or answers the call with what is wrong: then negative. */
-int varlink_dispatch(VarlinkCall *call, json_t *parameters, const JsonField *fields, size_t n_fields,
+int adapter_dispatch(VarlinkCall *call, json_t *parameters, const JsonField *fields, size_t n_fields,
                      void *target);
 
-#define VARLINK_HANDLER(name) int name(VarlinkCall *call, json_t *parameters, void *userdata)
+#define ADAPTER_HANDLER(name) int name(VarlinkCall *call, json_t *parameters, void *userdata)
 
-VARLINK_HANDLER(varlink_method_run);
-VARLINK_HANDLER(varlink_method_get);
-VARLINK_HANDLER(varlink_method_list);
-VARLINK_HANDLER(varlink_method_wait);
-VARLINK_HANDLER(varlink_method_snapshots);
-VARLINK_HANDLER(varlink_method_stats);
-VARLINK_HANDLER(varlink_method_doctor);
-VARLINK_HANDLER(varlink_method_signal);
-VARLINK_HANDLER(varlink_method_freeze);
-VARLINK_HANDLER(varlink_method_thaw);
-VARLINK_HANDLER(varlink_method_cancel);
-VARLINK_HANDLER(varlink_method_backup);
-VARLINK_HANDLER(varlink_method_output);
-VARLINK_HANDLER(varlink_method_monitor);
+ADAPTER_HANDLER(adapter_run);
+ADAPTER_HANDLER(adapter_get);
+ADAPTER_HANDLER(adapter_list);
+ADAPTER_HANDLER(adapter_wait);
+ADAPTER_HANDLER(adapter_snapshots);
+ADAPTER_HANDLER(adapter_stats);
+ADAPTER_HANDLER(adapter_doctor);
+ADAPTER_HANDLER(adapter_signal);
+ADAPTER_HANDLER(adapter_freeze);
+ADAPTER_HANDLER(adapter_thaw);
+ADAPTER_HANDLER(adapter_cancel);
+ADAPTER_HANDLER(adapter_backup);
+ADAPTER_HANDLER(adapter_output);
+ADAPTER_HANDLER(adapter_monitor);

@@ -10,20 +10,20 @@
 #include "daemon/varlink/registry-varlink-internal.h"
 
 static const VarlinkMethod methods[] = {
-        { "Run", varlink_method_run, 0 },
-        { "Get", varlink_method_get, 0 },
-        { "List", varlink_method_list, 0 },
-        { "Wait", varlink_method_wait, 0 },
-        { "Signal", varlink_method_signal, 0 },
-        { "Freeze", varlink_method_freeze, 0 },
-        { "Thaw", varlink_method_thaw, 0 },
-        { "Cancel", varlink_method_cancel, 0 },
-        { "Snapshots", varlink_method_snapshots, 0 },
-        { "Output", varlink_method_output, 0 },
-        { "Stats", varlink_method_stats, 0 },
-        { "Monitor", varlink_method_monitor, VARLINK_METHOD_MORE },
-        { "Backup", varlink_method_backup, 0 },
-        { "Doctor", varlink_method_doctor, 0 },
+        { "Run", adapter_run, 0 },
+        { "Get", adapter_get, 0 },
+        { "List", adapter_list, 0 },
+        { "Wait", adapter_wait, 0 },
+        { "Signal", adapter_signal, 0 },
+        { "Freeze", adapter_freeze, 0 },
+        { "Thaw", adapter_thaw, 0 },
+        { "Cancel", adapter_cancel, 0 },
+        { "Snapshots", adapter_snapshots, 0 },
+        { "Output", adapter_output, 0 },
+        { "Stats", adapter_stats, 0 },
+        { "Monitor", adapter_monitor, VARLINK_METHOD_MORE },
+        { "Backup", adapter_backup, 0 },
+        { "Doctor", adapter_doctor, 0 },
 };
 
 int registry_varlink_new(VarlinkServer *server, Service *service, gid_t admin_gid, RegistryVarlink **ret,
@@ -56,7 +56,7 @@ RegistryVarlink *registry_varlink_free(RegistryVarlink *v)
         return NULL;
 }
 
-Caller varlink_caller(const RegistryVarlink *v, const VarlinkCall *call)
+Caller adapter_caller(const RegistryVarlink *v, const VarlinkCall *call)
 {
         uid_t uid = varlink_call_peer(call)->uid;
         bool in_group = v->admin_gid != (gid_t)-1 && varlink_call_peer_in_group(call, v->admin_gid) > 0;
@@ -81,7 +81,7 @@ Pending *pending_new(RegistryVarlink *v, VarlinkCall *call)
         }
         p->adapter = v;
         p->call = varlink_call_ref(call);
-        p->caller = varlink_caller(v, call);
+        p->caller = adapter_caller(v, call);
         return p;
 }
 
@@ -94,12 +94,12 @@ Pending *pending_free(Pending *p)
         return NULL;
 }
 
-json_t *varlink_task(const Caller *caller, const TaskRow *task)
+json_t *adapter_task(const Caller *caller, const TaskRow *task)
 {
         return task_row_to_json(task, caller_owns(caller, task) ? TASK_VIEW_PRIVATE : TASK_VIEW_PUBLIC);
 }
 
-void varlink_reply_or_oom(VarlinkCall *call, json_t *parameters)
+void adapter_reply(VarlinkCall *call, json_t *parameters)
 {
         if (parameters)
                 varlink_call_reply(call, parameters);
@@ -107,7 +107,7 @@ void varlink_reply_or_oom(VarlinkCall *call, json_t *parameters)
                 answer_oom(call);
 }
 
-int varlink_dispatch(VarlinkCall *call, json_t *parameters, const JsonField *fields, size_t n_fields,
+int adapter_dispatch(VarlinkCall *call, json_t *parameters, const JsonField *fields, size_t n_fields,
                      void *target)
 {
         ReeveError e = REEVE_ERROR_NULL;
@@ -125,7 +125,7 @@ void pending_reply_task(const ReeveError *error, const TaskRow *task, void *user
         if (error)
                 varlink_call_reeve_error(p->call, error);
         else
-                varlink_reply_or_oom(p->call, json_pack("{so*}", "task", varlink_task(&p->caller, task)));
+                adapter_reply(p->call, json_pack("{so*}", "task", adapter_task(&p->caller, task)));
 }
 
 void pending_reply_done(const ReeveError *error, void *userdata)

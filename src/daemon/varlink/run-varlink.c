@@ -77,14 +77,14 @@ static bool priority_fits(const RunParameters *p)
         return p->priority >= 0 && p->priority <= TASK_PRIORITY_MAX;
 }
 
-VARLINK_HANDLER(varlink_method_run)
+ADAPTER_HANDLER(adapter_run)
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
         RunParameters p = { 0 };
         RunRequest q = { .spec_fd = -EBADF };
         ReeveError e = REEVE_ERROR_NULL;
 
-        if (varlink_dispatch(call, parameters, fields, ELEMENTSOF(fields), &p) < 0)
+        if (adapter_dispatch(call, parameters, fields, ELEMENTSOF(fields), &p) < 0)
                 return 0;
         int r = take_descriptors(call, &p, &q, &e);
         if (r >= 0 && !priority_fits(&p))

@@ -63,7 +63,7 @@ static int on_output(const ReeveError *error, const OutputChunk *chunk, void *us
                 if (error)
                         varlink_call_reeve_error(call, error);
                 else
-                        varlink_reply_or_oom(call, chunk_to_json(chunk));
+                        adapter_reply(call, chunk_to_json(chunk));
                 output_pending_free(o);
                 return -ECANCELED;
         }
@@ -105,13 +105,13 @@ static int check_output(const VarlinkCall *call, const OutputParameters *p, Reev
         return 0;
 }
 
-VARLINK_HANDLER(varlink_method_output)
+ADAPTER_HANDLER(adapter_output)
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
         OutputParameters p = { 0 };
         ReeveError e = REEVE_ERROR_NULL;
 
-        if (varlink_dispatch(call, parameters, output_fields, ELEMENTSOF(output_fields), &p) < 0)
+        if (adapter_dispatch(call, parameters, output_fields, ELEMENTSOF(output_fields), &p) < 0)
                 return 0;
         if (check_output(call, &p, &e) < 0)
                 return varlink_call_reeve_error(call, &e);
@@ -169,7 +169,7 @@ static json_t *event_task(const Caller *caller, const ServiceEvent *event)
         json_t *task;
 
         if (event->task)
-                return varlink_task(caller, event->task);
+                return adapter_task(caller, event->task);
         if (json_parse(event->detail, strlen(event->detail), 16, &task, NULL) < 0)
                 return NULL;
         return task;
@@ -215,13 +215,13 @@ static void on_monitor_gone(VarlinkCall *call, void *userdata)
         monitor_pending_free(m);
 }
 
-VARLINK_HANDLER(varlink_method_monitor)
+ADAPTER_HANDLER(adapter_monitor)
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
         MonitorParameters p = { .since = -1 };
         ReeveError e = REEVE_ERROR_NULL;
 
-        if (varlink_dispatch(call, parameters, monitor_fields, ELEMENTSOF(monitor_fields), &p) < 0)
+        if (adapter_dispatch(call, parameters, monitor_fields, ELEMENTSOF(monitor_fields), &p) < 0)
                 return 0;
         if (p.since < -1) {
                 reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "since", "must not be negative");
