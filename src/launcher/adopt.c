@@ -85,9 +85,9 @@ bool adopt_has_ended(const Keeper *k)
         while (!is_reaped(k)) {
                 if (kernel_status(k->task_fd, &status)) {
                         set_end(r,
-                                WIFEXITED(status)     ? RECORD_EXIT_EXITED
+                                WIFEXITED(status)   ? RECORD_EXIT_EXITED
                                 : WCOREDUMP(status) ? RECORD_EXIT_DUMPED
-                                                      : RECORD_EXIT_KILLED,
+                                                    : RECORD_EXIT_KILLED,
                                 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
                         break;
                 }

@@ -32,27 +32,31 @@ static void target_done(Target *t)
         fd_close(t->leaf_fd);
 }
 
-#define TARGET_NULL         \
-        (Target)            \
-        {                   \
+#define TARGET_NULL               \
+        (Target)                  \
+        {                         \
                 .leaf_fd = -EBADF \
         }
 
 static int find(Launcher *l, const char *id, uint32_t attempt, Target *t, ReeveError *reterr)
 {
         if (!task_id_is_valid(id) || attempt < 1 || attempt > TASK_ATTEMPT_MAX)
-                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "task", "not the name of an attempt");
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "task",
+                                       "not the name of an attempt");
         task_attempt_name(id, attempt, t->name);
         int r = record_map(l->records_fd, t->name, &t->record);
         if (r == -ENOENT || r == -EAGAIN)
-                return reeve_error_set(reterr, REEVE_ERROR_NO_SUCH_TASK, "task", "there is no record of %s", t->name);
+                return reeve_error_set(reterr, REEVE_ERROR_NO_SUCH_TASK, "task", "there is no record of %s",
+                                       t->name);
         if (r < 0)
                 return reeve_error_errno(reterr, r, "task", "cannot read the record of %s", t->name);
         RecordPhase phase = record_phase(t->record);
         if (phase == RECORD_ENDED || memcmp(t->record->boot_id, l->boot_id, sizeof(l->boot_id)) != 0)
-                return reeve_error_set(reterr, REEVE_ERROR_ALREADY_FINISHED, "task", "%s has ended", t->name);
+                return reeve_error_set(reterr, REEVE_ERROR_ALREADY_FINISHED, "task", "%s has ended",
+                                       t->name);
         if (phase != RECORD_STARTED)
-                return reeve_error_set(reterr, REEVE_ERROR_UNAVAILABLE, "task", "%s is being started", t->name);
+                return reeve_error_set(reterr, REEVE_ERROR_UNAVAILABLE, "task", "%s is being started",
+                                       t->name);
         if (t->record->cgroup[0] && l->pool.mount_fd >= 0)
                 t->leaf_fd = openat(l->pool.mount_fd, t->record->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         t->members = (Members){ l->proc_fd, t->leaf_fd, t->record };
@@ -86,7 +90,8 @@ int method_signal(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         if (r < 0)
                 return r;
         if (signal < 1 || signal > SIGRTMAX)
-                r = reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "signal", "%d is not a signal", signal);
+                r = reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "signal", "%d is not a signal",
+                                    signal);
         if (r >= 0)
                 r = find(userdata, id, attempt, &t, &e);
         if (r >= 0 && whole)
@@ -201,7 +206,8 @@ int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 static int append_usage(Launcher *l, sd_bus_message *to, const Target *t, const char *id, uint32_t attempt)
 {
         static pid_t pids[MEMBERS_MAX];
-        uint64_t tick = USEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK), page = (uint64_t)sysconf(_SC_PAGESIZE);
+        uint64_t tick = USEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK),
+                 page = (uint64_t)sysconf(_SC_PAGESIZE);
         uint64_t user = t->record->rusage.user_usec, system = t->record->rusage.system_usec, rss = 0;
         uint64_t read_bytes = t->record->io.read_bytes, write_bytes = t->record->io.write_bytes;
         size_t n = members_list(&t->members, pids, MEMBERS_MAX);
@@ -219,8 +225,8 @@ static int append_usage(Launcher *l, sd_bus_message *to, const Target *t, const 
                 read_bytes += io.read_bytes;
                 write_bytes += io.write_bytes;
         }
-        return sd_bus_message_append(to, "(sutttttt)", id, attempt, user, system, rss, read_bytes, write_bytes,
-                                     (uint64_t)n);
+        return sd_bus_message_append(to, "(sutttttt)", id, attempt, user, system, rss, read_bytes,
+                                     write_bytes, (uint64_t)n);
 }
 
 int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
@@ -267,7 +273,8 @@ int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
                 r = sd_bus_message_open_container(answer, 'a', "(sbss)");
         if (r >= 0)
                 r = append_fact(answer, "backend", cgroup, record_backend_name(l->backend),
-                                cgroup ? "" : "no cgroup v2 may be written: no limits, no freezing, rusage only");
+                                cgroup ? ""
+                                       : "no cgroup v2 may be written: no limits, no freezing, rusage only");
         if (r >= 0)
                 r = append_fact(answer, "pool", cgroup, l->pool.path, "");
         for (int c = 0; r >= 0 && c < _CGROUP_CONTROLLER_MAX; c++) {

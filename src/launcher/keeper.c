@@ -41,7 +41,7 @@
 #define OOM_SCORE_ADJ       (-999) /* not -1000: the kernel must have somebody to kill at last */
 #define KILL_REPEAT_USEC    USEC_PER_SEC
 #define LEFTOVERS_POLL_USEC (100 * USEC_PER_MSEC) /* processes that somebody moved in raise no SIGCHLD */
-#define WAIT_MAX_USEC       (30 * USEC_PER_SEC)   /* ppoll() sleeps through a suspend, the deadline does not */
+#define WAIT_MAX_USEC       (30 * USEC_PER_SEC) /* ppoll() sleeps through a suspend, the deadline does not */
 
 typedef struct Loop {
         const Keeper *k;
@@ -154,8 +154,8 @@ static void settle_down(const Keeper *k)
         /* Refused in a container that lacks CAP_SYS_RESOURCE; then it is as killable as its task. */
         (void)proc_set_oom_score_adj(k->proc_fd, OOM_SCORE_ADJ);
         for (size_t i = 0; i < ELEMENTSOF(heard); i++)
-                sigaction(heard[i],
-                          &(struct sigaction){ .sa_handler = on_signal, .sa_flags = SA_NOCLDSTOP }, NULL);
+                sigaction(heard[i], &(struct sigaction){ .sa_handler = on_signal, .sa_flags = SA_NOCLDSTOP },
+                          NULL);
 }
 
 /* True while there may be children. */
@@ -202,7 +202,7 @@ static void stop(Loop *l)
         else if (!l->main_ended)
                 members_signal(&l->members, SIGTERM);
         l->kill_at_boottime =
-                MIN(l->kill_at_boottime, usec_add(account_now(CLOCK_BOOTTIME), l->r->grace_usec));
+                        MIN(l->kill_at_boottime, usec_add(account_now(CLOCK_BOOTTIME), l->r->grace_usec));
 }
 
 static void act_on_time(Loop *l, usec_t now, usec_t deadline)

@@ -21,7 +21,7 @@ typedef struct Keeper {
         const Child *child;   /* NULL: adopts a task that runs */
 
         /* adopting only */
-        int task_fd;          /* pidfd of the main process, or -EBADF: it is gone */
+        int task_fd;             /* pidfd of the main process, or -EBADF: it is gone */
         bool launcher_is_parent; /* it will reap the main process and write its status into the record */
 } Keeper;
 

@@ -92,8 +92,8 @@ int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         if (r >= 0)
                 r = authorise(l, &spec, author, &groups, &n_groups, &e);
         if (r >= 0)
-                r = ticket_make(l->key, author, spec.attempts, account_now(CLOCK_REALTIME), text, size, ticket,
-                                &e);
+                r = ticket_make(l->key, author, spec.attempts, account_now(CLOCK_REALTIME), text, size,
+                                ticket, &e);
         if (r < 0)
                 return server_reply_error(m, &e);
 
@@ -111,8 +111,8 @@ static int choose_backend(Launch *x, ReeveError *reterr)
         if (streq(wanted, "process"))
                 x->backend = RECORD_BACKEND_PROCESS;
         else if (wanted[0] && !streq(wanted, "cgroup"))
-                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend", "there is no backend '%s'",
-                                       wanted);
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                                       "there is no backend '%s'", wanted);
         else if (wanted[0] && x->backend != RECORD_BACKEND_CGROUP)
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
                                        "this host has no cgroup v2 that may be written");
@@ -126,8 +126,8 @@ static int check_ticket(Launch *x, ReeveError *reterr)
 
         int r = spec_open(x->request.spec_fd, &carrier, &x->text, &size, reterr);
         if (r >= 0)
-                r = ticket_check(x->l->key, x->request.ticket, account_now(CLOCK_REALTIME), x->text, size, &x->ticket,
-                                 reterr);
+                r = ticket_check(x->l->key, x->request.ticket, account_now(CLOCK_REALTIME), x->text, size,
+                                 &x->ticket, reterr);
         if (r >= 0)
                 r = spec_parse(&x->spec, x->text, size, reterr);
         if (r < 0)
@@ -224,8 +224,8 @@ static int prepare(Launch *x, sd_bus_message *m, ReeveError *reterr)
 
 static int refuse_replay(const Launch *x, ReeveError *reterr)
 {
-        return reeve_error_set(reterr, REEVE_ERROR_ALREADY_EXISTS, "attempt", "attempt %u of %s was started before",
-                               x->request.attempt, x->spec.task_id);
+        return reeve_error_set(reterr, REEVE_ERROR_ALREADY_EXISTS, "attempt",
+                               "attempt %u of %s was started before", x->request.attempt, x->spec.task_id);
 }
 
 static int fill_claim(Launch *x)
@@ -308,7 +308,8 @@ static int make_place(Launch *x, ReeveError *reterr)
                 return reeve_error_errno(reterr, errno, NULL, "cannot make the exec pipe");
         x->report_read_fd = fds[0];
         x->report_write_fd = fds[1];
-        fd_set_nonblock(x->report_read_fd, true); /* the writer's end stays blocking: another file description */
+        fd_set_nonblock(x->report_read_fd,
+                        true); /* the writer's end stays blocking: another file description */
         return 0;
 }
 
@@ -373,5 +374,5 @@ int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
                 return server_reply_error(m, &e);
         }
         r = fork_keeper(&x, m, &e);
-        return r < 0 ? server_reply_error(m, &e) : 0;
+        return r < 0 ? server_reply_error(m, &e) : 1; /* answered later */
 }

@@ -51,10 +51,10 @@ int limits_libcgroup_write(const Pool *p, const char *leaf_path, const char *con
         if (!group)
                 return -ENOMEM;
         struct cgroup_controller *c = cgroup_add_controller(group, controller);
-        int r = !c                                                ? -EINVAL
+        int r = !c                                             ? -EINVAL
                 : cgroup_add_value_string(c, file, value) != 0 ? -EINVAL
-                : cgroup_modify_cgroup(group) != 0                ? -EIO
-                                                                  : 0;
+                : cgroup_modify_cgroup(group) != 0             ? -EIO
+                                                               : 0;
         cgroup_free(&group);
         return r;
 }

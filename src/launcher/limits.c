@@ -179,9 +179,10 @@ int limits_resolve(LimitSettings *s, const SpecLimit *limits, size_t n, uint32_t
                         return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, name,
                                                "there is no limit of this name");
                 if (!(controllers & (UINT32_C(1) << k->controller)))
-                        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, name,
-                                               "this host has no %s controller in cgroup v2 to enforce it with",
-                                               cgroup_controller_name(k->controller));
+                        return reeve_error_set(
+                                        reterr, REEVE_ERROR_INVALID_ARGUMENT, name,
+                                        "this host has no %s controller in cgroup v2 to enforce it with",
+                                        cgroup_controller_name(k->controller));
                 fresh.controller = cgroup_controller_name(k->controller);
                 fresh.file = k->file;
                 if (parse_value(k, limits[i].value, &fresh) < 0)
@@ -203,7 +204,8 @@ static void format_value(const LimitSetting *s, char *ret, size_t size)
         else if (value == UINT64_MAX)
                 snprintf(ret, size, "%smax", s->prefix);
         else if (s->is_quota && value < QUOTA_SHORT_PERIOD_MIN)
-                snprintf(ret, size, "%llu %u", value * QUOTA_LONG_PERIOD_USEC / 10000, QUOTA_LONG_PERIOD_USEC);
+                snprintf(ret, size, "%llu %u", value * QUOTA_LONG_PERIOD_USEC / 10000,
+                         QUOTA_LONG_PERIOD_USEC);
         else if (s->is_quota)
                 snprintf(ret, size, "%llu %u", MIN(value, UINT32_MAX * 1ULL) * QUOTA_PERIOD_USEC / 10000,
                          QUOTA_PERIOD_USEC);
@@ -211,7 +213,8 @@ static void format_value(const LimitSetting *s, char *ret, size_t size)
                 snprintf(ret, size, "%s%llu", s->prefix, value);
 }
 
-int limits_apply(const Pool *p, int leaf_fd, const char *leaf_path, const LimitSettings *s, ReeveError *reterr)
+int limits_apply(const Pool *p, int leaf_fd, const char *leaf_path, const LimitSettings *s,
+                 ReeveError *reterr)
 {
         char text[192];
 

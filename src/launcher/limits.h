@@ -27,7 +27,8 @@ int limits_resolve(LimitSettings *s, const SpecLimit *limits, size_t n, uint32_t
                    ReeveError *reterr);
 
 /* Puts them in force in a leaf. */
-int limits_apply(const Pool *p, int leaf_fd, const char *leaf_path, const LimitSettings *s, ReeveError *reterr);
+int limits_apply(const Pool *p, int leaf_fd, const char *leaf_path, const LimitSettings *s,
+                 ReeveError *reterr);
 
 /* Names of limits that these controllers can enforce, one after the other; NULL at the end. */
 const char *limits_enforceable(uint32_t controllers, size_t *cursor);

@@ -23,7 +23,8 @@ int output_create(int dir_fd, const char *name, gid_t gid, int *ret_fd)
         assert(ret_fd);
 
         _cleanup_fd_ int fd = openat(
-                dir_fd, name, O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0640);
+                        dir_fd, name,
+                        O_WRONLY | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY, 0640);
         if (fd < 0)
                 return -errno;
         if (fchown(fd, 0, gid) < 0) {
@@ -56,7 +57,8 @@ static void punch(OutputCap *o, Record *r, uint64_t size)
 
         if (size <= o->cap_bytes || to <= from)
                 return;
-        if (fallocate(o->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from)) < 0)
+        if (fallocate(o->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from)) <
+            0)
                 return; /* a file system without holes: the cap cannot be held there */
         o->punched_to = to;
         record_set_flag(r, RECORD_FLAG_PUNCHED);
@@ -73,7 +75,8 @@ void output_cap_check(OutputCap *o, Record *r, usec_t now_boottime, bool force)
                 return;
         if (fstat(o->fd, &st) < 0)
                 return;
-        o->interval = (uint64_t)st.st_size > o->last_size ? INTERVAL_MIN : MIN(o->interval * 2, INTERVAL_MAX);
+        o->interval = (uint64_t)st.st_size > o->last_size ? INTERVAL_MIN
+                                                          : MIN(o->interval * 2, INTERVAL_MAX);
         o->last_size = (uint64_t)st.st_size;
         o->next_boottime = usec_add(now_boottime, o->interval);
         punch(o, r, o->last_size);

@@ -24,12 +24,12 @@
 #include "common/cgroup/cgroup.h"
 
 /* What all tasks of one user other than root may use together, unless they ask for less. */
-#define USER_TASKS_MAX        "8192"
-#define USER_MEMORY_PERCENT   80
+#define USER_TASKS_MAX      "8192"
+#define USER_MEMORY_PERCENT 80
 
-#define REMOVE_TRIES          200
-#define REMOVE_PAUSE_NSEC     500000
-#define REMOVE_DEPTH_MAX      16
+#define REMOVE_TRIES      200
+#define REMOVE_PAUSE_NSEC 500000
+#define REMOVE_DEPTH_MAX  16
 
 static int make_dir(int parent_fd, const char *name, int *ret_fd)
 {
@@ -175,7 +175,8 @@ static void remove_below(int dir_fd, unsigned depth)
                         const struct dirent64 *d = (const struct dirent64 *)(entries + at);
 
                         at += d->d_reclen;
-                        if (d->d_type != DT_DIR || strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+                        if (d->d_type != DT_DIR || strcmp(d->d_name, ".") == 0 ||
+                            strcmp(d->d_name, "..") == 0)
                                 continue;
                         _cleanup_fd_ int fd = openat(dir_fd, d->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                         if (fd >= 0 && depth < REMOVE_DEPTH_MAX)

@@ -19,9 +19,9 @@ typedef struct Pool {
         uint32_t controllers; /* that leaves have: 1 << CgroupController */
 } Pool;
 
-#define POOL_NULL                                                        \
-        (Pool)                                                           \
-        {                                                                \
+#define POOL_NULL                                                            \
+        (Pool)                                                               \
+        {                                                                    \
                 .mount_fd = -EBADF, .keepers_fd = -EBADF, .tasks_fd = -EBADF \
         }
 

@@ -11,8 +11,8 @@
 typedef struct ProcStat {
         pid_t pid, ppid, session;
         char state;
-        uint64_t start;                     /* clock ticks after boot; with the pid it names one process only */
-        uint64_t user_ticks, system_ticks;  /* of the process and the children that it waited for */
+        uint64_t start; /* clock ticks after boot; with the pid it names one process only */
+        uint64_t user_ticks, system_ticks; /* of the process and the children that it waited for */
         uint64_t rss_pages;
 } ProcStat;
 

@@ -50,7 +50,8 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name)
         ProcStat st;
 
         if (r->cgroup[0] && l->pool.mount_fd >= 0)
-                leaf_fd = openat(l->pool.mount_fd, r->cgroup, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                leaf_fd = openat(l->pool.mount_fd, r->cgroup,
+                                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         _cleanup_fd_ int output_fd = openat(l->output_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
         Keeper k = {
                 .record = r,

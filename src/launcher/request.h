@@ -19,7 +19,8 @@ typedef struct Request {
         size_t n_limits;
         const char *env[REQUEST_ENV_MAX];
         size_t n_env;
-        uint64_t deadline_boottime_usec, grace_usec, output_cap_bytes; /* UINT64_MAX, UINT64_MAX, 0: not given */
+        uint64_t deadline_boottime_usec, grace_usec,
+                        output_cap_bytes; /* UINT64_MAX, UINT64_MAX, 0: not given */
         int fds[SPEC_STDIO_COUNT];
         size_t n_fds;
 } Request;

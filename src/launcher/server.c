@@ -117,7 +117,8 @@ static int bind_socket(const Launcher *l, ReeveError *reterr)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-        int r = instance_path(&l->instance, INSTANCE_LAUNCHER_SOCKET, address.sun_path, sizeof(address.sun_path));
+        int r = instance_path(&l->instance, INSTANCE_LAUNCHER_SOCKET, address.sun_path,
+                              sizeof(address.sun_path));
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "path of the socket");
         _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -50,7 +50,8 @@ static int open_dir(const char *path, gid_t gid, mode_t mode, int *ret_fd, Reeve
         return 0;
 }
 
-static int open_place(Launcher *l, InstancePath which, gid_t gid, mode_t mode, int *ret_fd, ReeveError *reterr)
+static int open_place(Launcher *l, InstancePath which, gid_t gid, mode_t mode, int *ret_fd,
+                      ReeveError *reterr)
 {
         char path[PATH_MAX], parent[PATH_MAX];
 
@@ -143,7 +144,8 @@ static void make_inheritance_clean(Launcher *l)
         sigprocmask(SIG_SETMASK, &mask, NULL);
 
         memset(&all, 0xff, sizeof(all));
-        (void)sched_setaffinity(0, sizeof(all), &all); /* what the host does not allow, tasks do not get either */
+        (void)sched_setaffinity(0, sizeof(all),
+                                &all); /* what the host does not allow, tasks do not get either */
         (void)setpriority(PRIO_PROCESS, 0, 0);
         umask(0022);
         for (int i = 0; i < RLIM_NLIMITS; i++)

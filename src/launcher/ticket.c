@@ -111,8 +111,8 @@ int ticket_make(const TicketKey *key, uid_t uid, uint32_t attempts, usec_t now_r
         return 0;
 }
 
-int ticket_check(const TicketKey *key, const uint8_t ticket[static LAUNCHER_TICKET_SIZE], usec_t now_realtime,
-                 const void *text, size_t size, Ticket *ret, ReeveError *reterr)
+int ticket_check(const TicketKey *key, const uint8_t ticket[static LAUNCHER_TICKET_SIZE],
+                 usec_t now_realtime, const void *text, size_t size, Ticket *ret, ReeveError *reterr)
 {
         uint8_t mac[crypto_auth_hmacsha256_BYTES];
         uint64_t expiry;

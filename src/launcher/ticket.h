@@ -28,5 +28,5 @@ int ticket_make(const TicketKey *key, uid_t uid, uint32_t attempts, usec_t now_r
                 size_t size, uint8_t ret[static LAUNCHER_TICKET_SIZE], ReeveError *reterr);
 
 /* PermissionDenied unless it is one of ours, for exactly these bytes, and has not expired. */
-int ticket_check(const TicketKey *key, const uint8_t ticket[static LAUNCHER_TICKET_SIZE], usec_t now_realtime,
-                 const void *text, size_t size, Ticket *ret, ReeveError *reterr);
+int ticket_check(const TicketKey *key, const uint8_t ticket[static LAUNCHER_TICKET_SIZE],
+                 usec_t now_realtime, const void *text, size_t size, Ticket *ret, ReeveError *reterr);

@@ -11,7 +11,7 @@
 
 typedef struct User {
         uid_t uid;
-        gid_t gid;                    /* primary */
+        gid_t gid;                     /* primary */
         gid_t groups[SPEC_GROUPS_MAX]; /* all of them, `gid` included */
         size_t n_groups;
         usec_t known_until_boottime;

@@ -81,8 +81,9 @@ static void answer(Watched *w, const ReeveError *e)
         }
         /* Where it lives is in the record alone. */
         int k = record_map(w->l->records_fd, w->name, &r);
-        k = sd_bus_reply_method_return(call, "ittts", w->started.pid, w->started.start, w->started.realtime_usec,
-                                       w->started.boottime_usec, k < 0 ? "" : r->cgroup);
+        k = sd_bus_reply_method_return(call, "ittts", w->started.pid, w->started.start,
+                                       w->started.realtime_usec, w->started.boottime_usec,
+                                       k < 0 ? "" : r->cgroup);
         if (k < 0 && k != -ENOTCONN && k != -ECONNRESET)
                 log_debug_errno(k, "cannot answer Launch of %s", w->name);
         if (r)
@@ -100,7 +101,8 @@ static void settle(Watched *w)
                 recover_record(w->l, w->name);
         }
         if (w->call) {
-                reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL, "the keeper of the task could not start it");
+                reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL,
+                                "the keeper of the task could not start it");
                 if (w->failed.error)
                         reeve_error_errno(&e, w->failed.error, NULL, "the keeper could not start the task");
                 e.code = REEVE_ERROR_UNAVAILABLE;
@@ -187,7 +189,8 @@ int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start)
         if (fd >= 0)
                 r = sd_event_add_io(l->event, &w->event, fd, EPOLLIN, on_stranger, w);
         else /* the lock is held by a child on its way to exec */
-                r = sd_event_add_time_relative(l->event, &w->event, CLOCK_MONOTONIC, RETRY_USEC, 0, on_retry, w);
+                r = sd_event_add_time_relative(l->event, &w->event, CLOCK_MONOTONIC, RETRY_USEC, 0, on_retry,
+                                               w);
         if (r < 0)
                 return r;
         if (fd >= 0) {
@@ -200,8 +203,7 @@ int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start)
 
 static Watched *find_keeper(Launcher *l, pid_t pid)
 {
-        LIST_FOREACH(l->watched + (unsigned)pid % LAUNCHER_BUCKETS, link)
-        {
+        LIST_FOREACH(l->watched + (unsigned)pid % LAUNCHER_BUCKETS, link) {
                 Watched *w = container_of(link, Watched, link);
                 if (w->keeper == pid)
                         return w;
@@ -213,8 +215,7 @@ static Watched *find_keeper(Launcher *l, pid_t pid)
 static Record *find_task(Launcher *l, pid_t pid, bool adopted_too)
 {
         for (size_t i = 0; i < LAUNCHER_BUCKETS; i++)
-                LIST_FOREACH(l->watched + i, link)
-                {
+                LIST_FOREACH(l->watched + i, link) {
                         Watched *w = container_of(link, Watched, link);
 
                         if (w->report)
