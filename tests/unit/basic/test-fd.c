@@ -134,7 +134,7 @@ static void test_read_file_alloc_kernel(void **state _unused_)
 
 static void test_write_file_at(void **state _unused_)
 {
-        char dir[] = "/tmp/reeve-test-fd-XXXXXX", buffer[16];
+        char dir[] = "/tmp/test-reeve-fd-XXXXXX", buffer[16];
 
         assert_non_null(mkdtemp(dir));
         _cleanup_fd_ int dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

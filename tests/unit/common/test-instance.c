@@ -41,7 +41,7 @@ static void test_system(void **state _unused_)
 
 static void test_private(void **state _unused_)
 {
-        char a[] = "/tmp/reeve-test-instance-XXXXXX", b[] = "/tmp/reeve-test-instance-XXXXXX";
+        char a[] = "/tmp/test-reeve-instance-XXXXXX", b[] = "/tmp/test-reeve-instance-XXXXXX";
         char slash[64], path[PATH_MAX];
         ReeveError e = REEVE_ERROR_NULL;
         Instance i, j, k;
@@ -90,7 +90,7 @@ static void test_bad(void **state _unused_)
         static const char *const prefixes[] = {
                 "", "-a", "A", "a_b", "a.b", "a/b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
         };
-        char deep[128] = "/tmp/reeve-test-instance-XXXXXX", name[100];
+        char deep[128] = "/tmp/test-reeve-instance-XXXXXX", name[100];
         ReeveError e;
         Instance i;
 
