@@ -133,7 +133,7 @@ static int check_request(const RunRequest *q, ReeveError *reterr)
         return 0;
 }
 
-static int check_stdio(const Spec *spec, const RunRequest *q, ReeveError *reterr)
+static int check_stdio(const Spec *spec, const RunOp *q, ReeveError *reterr)
 {
         size_t k = 0;
 
@@ -239,27 +239,35 @@ static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t o
         return r < 0 || !row->argv || !row->cwd ? -ENOMEM : 0;
 }
 
-/* Everything about the request that needs nobody else. Takes the descriptors over. */
-static int run_op_new(Service *s, const Caller *caller, RunRequest *q, RunOp **ret, ReeveError *reterr)
+/* Takes the descriptors of the request over; NULL when memory is short. */
+static RunOp *run_op_new(Service *s, RunRequest *q, service_task_t callback, void *userdata)
+{
+        RunOp *op = NEW0(RunOp, 1);
+        if (!op)
+                return NULL;
+        op->service = s;
+        op->spec_fd = q->spec_fd;
+        op->stdio_fds = q->stdio_fds;
+        op->n_stdio_fds = q->n_stdio_fds;
+        op->callback = callback;
+        op->userdata = userdata;
+        q->spec_fd = -EBADF;
+        q->stdio_fds = NULL;
+        q->n_stdio_fds = 0;
+        return op;
+}
+
+/* Everything about the request that needs nobody else. */
+static int run_op_check(RunOp *op, const Caller *caller, const RunRequest *q, ReeveError *reterr)
 {
         _cleanup_(spec_done) Spec spec = { 0 };
         uid_t author;
         int r;
 
-        _cleanup_(run_op_freep) RunOp *op = NEW0(RunOp, 1);
-        if (!op) {
-                fd_close(q->spec_fd);
-                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another request");
-        }
-        op->service = s;
-        op->spec_fd = q->spec_fd;
-        op->stdio_fds = q->stdio_fds;
-        op->n_stdio_fds = q->n_stdio_fds;
-
         if ((r = check_request(q, reterr)) < 0 ||
             (r = spec_open(op->spec_fd, &author, &op->spec, &op->spec_size, reterr)) < 0 ||
             (r = spec_parse(&spec, op->spec, op->spec_size, reterr)) < 0 ||
-            (r = check_stdio(&spec, q, reterr)) < 0)
+            (r = check_stdio(&spec, op, reterr)) < 0)
                 return r;
         if (author != caller->uid)
                 return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "spec",
@@ -268,8 +276,39 @@ static int run_op_new(Service *s, const Caller *caller, RunRequest *q, RunOp **r
         if (fill_row(&op->row, q, &spec, author) < 0)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another request");
         hash_request(q, op->spec, op->spec_size, op->row.content_hash);
-        *ret = TAKE_PTR(op);
         return 0;
+}
+
+static bool is_same(const TaskRow *a, const TaskRow *b)
+{
+        return a->owner_uid == b->owner_uid &&
+               memcmp(a->content_hash, b->content_hash, sizeof(a->content_hash)) == 0;
+}
+
+/* The same request again, while its task is open: answers with it, when it has been launched. */
+static void join(Task *t, service_task_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (t->row.status != TASK_PENDING)
+                callback(NULL, &t->row, userdata);
+        else if (add_run_waiter(t, callback, userdata) < 0) {
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot take another request");
+                callback(&e, NULL, userdata);
+        }
+}
+
+/* The id is taken by an open task: answers. */
+static void join_or_refuse(const RunOp *op, Task *t)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (is_same(&t->row, &op->row)) {
+                join(t, op->callback, op->userdata);
+                return;
+        }
+        reeve_error_set(&e, REEVE_ERROR_ALREADY_EXISTS, "task_id", "a task with this id exists");
+        op->callback(&e, NULL, op->userdata);
 }
 
 /* ---- (3) launching ---- */
@@ -500,9 +539,8 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
         }
         /* Two calls with one id may have been authorised at the same time. */
         Task *other = registry_get(s->registry, op->row.task_id);
-        if (other && other->row.owner_uid == op->row.owner_uid &&
-            memcmp(other->row.content_hash, op->row.content_hash, sizeof(op->row.content_hash)) == 0) {
-                service_join(s, other, op->callback, op->userdata);
+        if (other) {
+                join_or_refuse(op, other);
                 return;
         }
         if (registry_add(s->registry, &op->row, &t, &e) < 0) {
@@ -530,57 +568,35 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
         }
 }
 
-/* The same request again, while its task is open. */
-void service_join(Service *s, Task *t, service_task_t callback, void *userdata)
-{
-        ReeveError e = REEVE_ERROR_NULL;
-
-        assert(s);
-        assert(t);
-
-        if (t->row.status != TASK_PENDING)
-                callback(NULL, &t->row, userdata);
-        else if (add_run_waiter(t, callback, userdata) < 0) {
-                reeve_error_errno(&e, ENOMEM, NULL, "cannot take another request");
-                callback(&e, NULL, userdata);
-        }
-}
-
 void service_run(Service *s, const Caller *caller, RunRequest *request, service_task_t callback,
                  void *userdata)
 {
         ReeveError e = REEVE_ERROR_NULL;
-        RunOp *op = NULL;
 
         assert(s);
         assert(caller);
         assert(request);
         assert(callback);
 
-        if (run_op_new(s, caller, request, &op, &e) < 0) {
+        _cleanup_(run_op_freep) RunOp *op = run_op_new(s, request, callback, userdata);
+        if (!op) {
+                fd_close(request->spec_fd);
+                for (size_t i = 0; i < request->n_stdio_fds; i++)
+                        fd_close(request->stdio_fds[i]);
+                free(request->stdio_fds);
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot take another request");
                 callback(&e, NULL, userdata);
                 return;
         }
-        op->callback = callback;
-        op->userdata = userdata;
-
+        if (run_op_check(op, caller, request, &e) < 0) {
+                callback(&e, NULL, userdata);
+                return;
+        }
         Task *t = registry_get(s->registry, op->row.task_id);
-        if (t) {
-                bool same = t->row.owner_uid == op->row.owner_uid &&
-                            memcmp(t->row.content_hash, op->row.content_hash,
-                                   sizeof(op->row.content_hash)) == 0;
-                run_op_free(op);
-                if (same)
-                        service_join(s, t, callback, userdata);
-                else {
-                        reeve_error_set(&e, REEVE_ERROR_ALREADY_EXISTS, "task_id",
-                                        "a task with this id exists");
-                        callback(&e, NULL, userdata);
-                }
-                return;
-        }
-        if (launcher_client_authorize(s->launcher, op->spec_fd, on_authorized, op, &e) < 0) {
+        if (t)
+                join_or_refuse(op, t);
+        else if (launcher_client_authorize(s->launcher, op->spec_fd, on_authorized, op, &e) < 0)
                 callback(&e, NULL, userdata);
-                run_op_free(op);
-        }
+        else
+                op = NULL; /* on_authorized() has it */
 }

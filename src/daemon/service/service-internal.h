@@ -56,8 +56,6 @@ TaskOp *task_op_new(Service *s, const Task *t);
 
 /* Sends Launch for a pending task that has all it needs. What comes of it is run.c's. */
 void service_launch(Service *s, Task *t);
-/* The same request again, for a task that is open: answers with it, when it has been launched. */
-void service_join(Service *s, Task *t, service_task_t callback, void *userdata);
 /* Answers everybody who waits for the answer of Run. */
 void service_answer_runs(Service *s, Task *t, const ReeveError *error);
 /* Frees them without an answer. */
