@@ -20,7 +20,8 @@
 #include "daemon/service/service.h"
 #include "daemon/varlink/registry-varlink.h"
 
-#define ADMIN_GROUP "reeve-admin"
+#define ADMIN_GROUP        "reeve-admin"
+#define LAUNCHER_WAIT_USEC (2 * USEC_PER_SEC)
 
 struct Daemon {
         Instance instance;
@@ -83,6 +84,20 @@ static int listen_somewhere(Daemon *d, ReeveError *reterr)
         return r;
 }
 
+/* Who asks as soon as we serve should not be told that the launcher is away, only because we have just begun to connect; but one
+ * that is away may not keep us from serving either. */
+static void wait_for_launcher(Daemon *d, sd_event *event)
+{
+        const Clock *clock = clock_system();
+        usec_t now, until = clock_boottime(clock) + LAUNCHER_WAIT_USEC;
+
+        while (!service_has_launcher(d->service) && (now = clock_boottime(clock)) < until)
+                if (sd_event_run(event, until - now) < 0)
+                        return;
+        if (!service_has_launcher(d->service))
+                log_warning("the launcher cannot be reached, serving without it");
+}
+
 static int serve(Daemon *d, sd_event *event, const Settings *settings, ReeveError *reterr)
 {
         static const VarlinkServerInfo info = { .vendor = "reeve",
@@ -124,8 +139,11 @@ int daemon_new(sd_event *event, const Instance *instance, Daemon **ret, ReeveErr
         if ((r = settings_load(path, &config.settings, reterr)) < 0)
                 return r;
         raise_descriptor_limit();
-        if ((r = write_pid_file(d, reterr)) < 0 || (r = service_new(&config, &d->service, reterr)) < 0 ||
-            (r = serve(d, event, &config.settings, reterr)) < 0)
+        if ((r = write_pid_file(d, reterr)) < 0 || (r = service_new(&config, &d->service, reterr)) < 0)
+                return r;
+        wait_for_launcher(d, event);
+        r = serve(d, event, &config.settings, reterr);
+        if (r < 0)
                 return r;
         *ret = TAKE_PTR(d);
         return 0;

@@ -116,6 +116,12 @@ static void drop_waiters(Service *s)
         }
 }
 
+bool service_has_launcher(const Service *s)
+{
+        assert(s);
+        return launcher_client_is_connected(s->launcher);
+}
+
 Service *service_free(Service *s)
 {
         if (!s)

@@ -40,6 +40,8 @@ typedef struct ServiceConfig {
 /* Opens the store, recovers what an earlier run left, and starts everything that the operations need. */
 int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr);
 Service *service_free(Service *s);
+/* Can tasks be launched now? */
+bool service_has_launcher(const Service *s);
 DEFINE_CLEANUP_FUNC(Service *, service_free)
 
 /* ---- Run ---- */
