@@ -16,13 +16,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "basic/fd.h"
 #include "basic/nearest.h"
 #include "basic/parse.h"
 #include "basic/strings.h"
 #include "libreeve/command.h"
 #include "reeve/reeve.h"
 
-#define CPUS_MAX 8192 /* what Linux can be built for */
+#define INDEX_MAX 8192 /* CPUs and nodes that Linux can be built for */
 
 typedef struct Property Property;
 typedef int (*property_apply_t)(Request *q, const Property *p, const char *value, ReeveError *reterr);
@@ -94,6 +95,22 @@ static int apply_count(Request *q, const Property *p, const char *value, ReeveEr
         return set_number(q, p, count, reterr);
 }
 
+/* The kernel limits whole disks; a partition's is the directory above its own in sysfs. */
+static dev_t whole_disk(dev_t device)
+{
+        unsigned disk_major, disk_minor;
+        char path[96], text[32];
+
+        snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/partition", major(device), minor(device));
+        if (access(path, F_OK) < 0)
+                return device;
+        snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/../dev", major(device), minor(device));
+        if (fd_read_file_at(AT_FDCWD, path, text, sizeof(text)) < 0 ||
+            sscanf(text, "%u:%u", &disk_major, &disk_minor) != 2)
+                return device;
+        return makedev(disk_major, disk_minor);
+}
+
 /* "DEVICE VALUE": the device node, or a file on it. */
 static int apply_device(Request *q, const Property *p, const char *value, bool bytes, ReeveError *reterr)
 {
@@ -117,7 +134,7 @@ static int apply_device(Request *q, const Property *p, const char *value, bool b
         if (stat(device, &st) < 0)
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, p->name, "%.200s: %s", device,
                                        strerrordesc_np(errno));
-        dev_t dev = S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev;
+        dev_t dev = whole_disk(S_ISBLK(st.st_mode) ? st.st_rdev : st.st_dev);
 
         if (v != UINT64_MAX)
                 snprintf(number, sizeof(number), "%" PRIu64, v);
@@ -136,7 +153,7 @@ static int apply_iops(Request *q, const Property *p, const char *value, ReeveErr
 }
 
 /* One of "3" and "0-3". */
-static bool cpu_range_is_valid(const char *text)
+static bool range_is_valid(const char *text)
 {
         uint32_t first, last;
         char copy[32];
@@ -147,12 +164,12 @@ static bool cpu_range_is_valid(const char *text)
         char *dash = strchr(copy, '-');
         if (dash)
                 *dash++ = '\0';
-        return parse_u32(copy, &first) >= 0 && first < CPUS_MAX &&
-               (!dash || (parse_u32(dash, &last) >= 0 && last >= first && last < CPUS_MAX));
+        return parse_u32(copy, &first) >= 0 && first < INDEX_MAX &&
+               (!dash || (parse_u32(dash, &last) >= 0 && last >= first && last < INDEX_MAX));
 }
 
 /* systemd separates ranges by blanks or commas; the canonical form has commas. */
-static int apply_cpus(Request *q, const Property *p, const char *value, ReeveError *reterr)
+static int apply_list(Request *q, const Property *p, const char *value, ReeveError *reterr)
 {
         _cleanup_free_ char *copy = strdup(value);
         _cleanup_buffer_ Buffer list = { 0 };
@@ -161,13 +178,13 @@ static int apply_cpus(Request *q, const Property *p, const char *value, ReeveErr
         if (!copy)
                 return reeve_error_errno(reterr, ENOMEM, p->name, "cannot set a limit");
         for (char *range = strtok_r(copy, ", ", &rest); range; range = strtok_r(NULL, ", ", &rest)) {
-                if (!cpu_range_is_valid(range))
-                        return bad_value(p, range, "a CPU or a range of them (0-3)", reterr);
+                if (!range_is_valid(range))
+                        return bad_value(p, range, "a number or a range (0-3)", reterr);
                 if (buffer_printf(&list, "%s%s", list.size > 0 ? "," : "", range) < 0)
                         return reeve_error_errno(reterr, ENOMEM, p->name, "cannot set a limit");
         }
         if (list.size == 0)
-                return bad_value(p, value, "a list of CPUs (0-3,5)", reterr);
+                return bad_value(p, value, "a list of numbers and ranges (0-3,5)", reterr);
         return request_set_limit(q, p->name, list.data, reterr);
 }
 
@@ -280,7 +297,8 @@ static int apply_environment(Request *q, const Property *p, const char *value, R
 
 /* In alphabetical order. */
 static const Property properties[] = {
-        { "AllowedCPUs", apply_cpus },
+        { "AllowedCPUs", apply_list },
+        { "AllowedMemoryNodes", apply_list },
         { "CPUQuota", apply_cpu_quota },
         { "CPUWeight", apply_weight, 1, 10000 },
         { "Environment", apply_environment },
