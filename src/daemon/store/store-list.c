@@ -2,21 +2,21 @@
 
 /* Lists of tasks, newest first, with any filter, in time that does not grow with the number of tasks.
  *
- * A list is a walk down the numbers of tasks (seq). A source answers one question, "the newest task below this number
- * that may match", by seeks in an index:
+ * A list is a walk down the numbers of tasks (seq), by one of three ways:
  *
  *     all       no filter but time: the table itself
  *     creator   the index of creators
  *     groups    subsystem, type, owner and status together make a group; task_counts says which groups exist. Those that
- *               match the filter are streams, each at its newest task below the cursor, and the answer is the
- *               highest of them: a merge. A filter of any combination costs a seek for each group that
- *               matches and one for each task found; tasks that do not match are never looked at.
+ *               match the filter are streams, each at its newest task below the cursor, found by one seek, and the next
+ *               task of the list is the highest of them: a merge. A filter of any combination costs a seek for each
+ *               group that matches and one for each task found; tasks that do not match are never looked at.
  *
  * A filter by time becomes windows of seq, by way of task_spans: runs of blocks whose times overlap. Without steps of the
- * wall clock there is one window. Tasks at its edges, and a source's tasks when creator comes together with others, are
- * compared one by one; that is the only scanning there is, and it is cut into slices of SCAN_MAX: after one, the job goes
- * to the end of the queue and goes on where it was, so that an unlucky question delays no other and keeps no
- * transaction open. (Tasks created meanwhile are above the cursor, so the result is that of one walk.) */
+ * wall clock there is one window. A creator together with a group goes by the creator's index, or, if the groups that
+ * match have few tasks, by these. What is left of the filter is compared task by task: at the edges of windows, and among
+ * a creator's. That is the only scanning there is, and it is cut into slices of SCAN_MAX: after one, the job goes to
+ * the end of the queue and goes on where it was, so that an unlucky question delays no other and keeps no transaction
+ * open. (Tasks created meanwhile are above the cursor, so the result is that of one walk.) */
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,8 +25,8 @@
 #include "basic/strings.h"
 #include "daemon/store/store-internal.h"
 
-/* The stall budget of a read transaction is 20 ms; a task compared and dropped takes about 5 us. */
-#define SCAN_MAX 4000
+/* The stall budget of a read transaction is 20 ms; a task compared and dropped takes 1 to 2 us. */
+#define SCAN_MAX 8000
 
 #define SPAN_SHIFT 10 /* as in the trigger of 0001-first-light.sql */
 
@@ -54,6 +54,8 @@ typedef struct ListJob {
         unsigned scanned;
         Stream *streams;
         size_t n_streams, streams_room;
+        int64_t n_in_groups; /* tasks of all streams */
+        bool by_groups;
 } ListJob;
 
 static bool has_time(const StoreFilter *f)
@@ -83,90 +85,39 @@ static bool text_matches(const char *wanted, const char *text)
         return !wanted || (text && streq(wanted, text));
 }
 
-static bool row_matches(const StoreFilter *f, const TaskRow *t)
+/* On the columns themselves: a task that is dropped costs no row. */
+static bool row_matches(const StoreFilter *f, sqlite3_stmt *st)
 {
-        return status_matches(f, t->status) && text_matches(f->subsystem, t->subsystem) &&
-               text_matches(f->task_type, t->task_type) && text_matches(f->created_by, t->created_by) &&
-               (f->owner_uid < 0 || f->owner_uid == (int64_t)t->owner_uid) &&
-               t->created_realtime >= f->since && (f->until == 0 || t->created_realtime < f->until);
+        usec_t created = (usec_t)sqlite3_column_int64(st, TASK_COLUMN_CREATED_AT);
+        int64_t owner = sqlite3_column_int64(st, TASK_COLUMN_OWNER_UID);
+        const char *status = (const char *)sqlite3_column_text(st, TASK_COLUMN_STATUS);
+
+        return created >= f->since && (f->until == 0 || created < f->until) && status &&
+               status_matches(f, task_state_from_name(status)) &&
+               (f->owner_uid < 0 || f->owner_uid == owner) &&
+               text_matches(f->subsystem, (const char *)sqlite3_column_text(st, TASK_COLUMN_SUBSYSTEM)) &&
+               text_matches(f->task_type, (const char *)sqlite3_column_text(st, TASK_COLUMN_TASK_TYPE)) &&
+               text_matches(f->created_by, (const char *)sqlite3_column_text(st, TASK_COLUMN_CREATED_BY));
 }
 
-/* ---- sources ---- */
-
-/* Steps a "next" statement: its seq, 0 for none, negative errno. */
-static int64_t step_next(ListJob *j, sqlite3_stmt *st, StoreStatement which)
+/* Takes the statement's task if it matches. Whatever it is, the walk is beyond it then. */
+static int take(ListJob *j, sqlite3_stmt *st)
 {
-        int rc = sqlite3_step(st);
-        int64_t seq = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
-        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
-                seq = failed(j, rc);
-        sqlite3_reset(st);
-        store_db_reset(j->db, which);
-        return seq;
+        j->below = sqlite3_column_int64(st, TASK_COLUMN_SEQ);
+        if (!row_matches(&j->filter, st))
+                return 0;
+
+        int r = store_grow((void **)&j->rows, &j->room, j->n, sizeof(*j->rows));
+        if (r >= 0)
+                r = store_read_task(st, &j->rows[j->n]);
+        if (r >= 0)
+                j->n++;
+        return r;
 }
 
-static sqlite3_stmt *next_statement(ListJob *j, StoreStatement which, int64_t below, int64_t lowest)
+static bool is_full(const ListJob *j)
 {
-        sqlite3_stmt *st = store_db_statement(j->db, which);
-        if (st) {
-                sqlite3_bind_int64(st, 1, below);
-                sqlite3_bind_int64(st, 2, lowest);
-        }
-        return st;
-}
-
-static int64_t next_of_all(ListJob *j, int64_t below, int64_t lowest)
-{
-        sqlite3_stmt *st = next_statement(j, STORE_SQL_NEXT_OF_ALL, below, lowest);
-        if (!st)
-                return failed(j, sqlite3_extended_errcode(j->db->handle));
-        return step_next(j, st, STORE_SQL_NEXT_OF_ALL);
-}
-
-static int64_t next_of_creator(ListJob *j, int64_t below, int64_t lowest)
-{
-        sqlite3_stmt *st = next_statement(j, STORE_SQL_NEXT_OF_CREATOR, below, lowest);
-        if (!st)
-                return failed(j, sqlite3_extended_errcode(j->db->handle));
-        sqlite3_bind_text(st, 3, j->created_by, -1, SQLITE_STATIC);
-        return step_next(j, st, STORE_SQL_NEXT_OF_CREATOR);
-}
-
-static int64_t next_of_stream(ListJob *j, const Stream *stream, int64_t below, int64_t lowest)
-{
-        sqlite3_stmt *st = next_statement(j, STORE_SQL_NEXT_OF_GROUP, below, lowest);
-        if (!st)
-                return failed(j, sqlite3_extended_errcode(j->db->handle));
-        sqlite3_bind_text(st, 3, stream->subsystem, -1, SQLITE_STATIC);
-        sqlite3_bind_text(st, 4, stream->task_type, -1, SQLITE_STATIC);
-        sqlite3_bind_int64(st, 5, stream->owner_uid);
-        sqlite3_bind_text(st, 6, task_state_name(stream->status), -1, SQLITE_STATIC);
-        return step_next(j, st, STORE_SQL_NEXT_OF_GROUP);
-}
-
-/* The merge. A stream is asked again only when its head was taken (or is above the window). */
-static int64_t next_of_groups(ListJob *j, int64_t below, int64_t lowest)
-{
-        int64_t best = 0;
-
-        for (size_t i = 0; i < j->n_streams; i++) {
-                Stream *stream = j->streams + i;
-                if (stream->next >= below)
-                        stream->next = next_of_stream(j, stream, below, lowest);
-                if (stream->next < 0)
-                        return stream->next;
-                best = MAX(best, stream->next);
-        }
-        return best;
-}
-
-static int64_t next_candidate(ListJob *j, int64_t below, int64_t lowest)
-{
-        if (j->created_by)
-                return next_of_creator(j, below, lowest);
-        if (has_group(&j->filter))
-                return next_of_groups(j, below, lowest);
-        return next_of_all(j, below, lowest);
+        return j->n >= j->filter.limit;
 }
 
 /* ---- groups ---- */
@@ -193,6 +144,7 @@ static int add_stream(ListJob *j, sqlite3_stmt *st)
                 return r;
         Stream *fresh = j->streams + j->n_streams++;
         *fresh = (Stream){ .owner_uid = owner, .status = status, .next = INT64_MAX };
+        j->n_in_groups += sqlite3_column_int64(st, COUNT_COLUMN_TASKS);
         snprintf(fresh->subsystem, sizeof(fresh->subsystem), "%s", subsystem);
         snprintf(fresh->task_type, sizeof(fresh->task_type), "%s", task_type);
         return 0;
@@ -203,7 +155,9 @@ static int find_groups(ListJob *j)
         int r = 0, rc = SQLITE_DONE;
 
         j->n_streams = 0;
-        if (j->created_by || !has_group(&j->filter))
+        j->n_in_groups = 0;
+        j->by_groups = false;
+        if (!has_group(&j->filter))
                 return 0;
 
         sqlite3_stmt *st = store_db_statement(j->db, STORE_SQL_COUNTS);
@@ -214,51 +168,102 @@ static int find_groups(ListJob *j)
         if (r >= 0 && rc != SQLITE_DONE)
                 r = failed(j, rc);
         store_db_reset(j->db, STORE_SQL_COUNTS);
+        j->by_groups = !j->created_by || j->n_in_groups <= SCAN_MAX;
         return r;
 }
 
-/* ---- the walk ---- */
+/* The newest task of a stream in [lowest, below): its seq, 0 for none, negative errno. */
+static int64_t next_of_stream(ListJob *j, const Stream *stream, int64_t below, int64_t lowest)
+{
+        sqlite3_stmt *st = store_db_statement(j->db, STORE_SQL_NEXT_OF_GROUP);
+        if (!st)
+                return failed(j, sqlite3_extended_errcode(j->db->handle));
+        sqlite3_bind_int64(st, 1, below);
+        sqlite3_bind_int64(st, 2, lowest);
+        sqlite3_bind_text(st, 3, stream->subsystem, -1, SQLITE_STATIC);
+        sqlite3_bind_text(st, 4, stream->task_type, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(st, 5, stream->owner_uid);
+        sqlite3_bind_text(st, 6, task_state_name(stream->status), -1, SQLITE_STATIC);
+
+        int rc = sqlite3_step(st);
+        int64_t seq = rc == SQLITE_ROW ? sqlite3_column_int64(st, 0) : 0;
+        if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+                seq = failed(j, rc);
+        store_db_reset(j->db, STORE_SQL_NEXT_OF_GROUP);
+        return seq;
+}
+
+/* The merge. A stream is asked again only when its head was taken (or is above the window). */
+static int64_t next_of_groups(ListJob *j, int64_t below, int64_t lowest)
+{
+        int64_t best = 0;
+
+        for (size_t i = 0; i < j->n_streams; i++) {
+                Stream *stream = j->streams + i;
+                if (stream->next >= below)
+                        stream->next = next_of_stream(j, stream, below, lowest);
+                if (stream->next < 0)
+                        return stream->next;
+                best = MAX(best, stream->next);
+        }
+        return best;
+}
 
 static int fetch(ListJob *j, int64_t seq)
 {
-        _cleanup_(task_row_freep) TaskRow *row = NULL;
-
         sqlite3_stmt *st = store_db_statement(j->db, STORE_SQL_TASK_BY_SEQ);
         if (!st)
                 return failed(j, sqlite3_extended_errcode(j->db->handle));
         sqlite3_bind_int64(st, 1, seq);
         int rc = sqlite3_step(st);
-        int r = rc == SQLITE_ROW ? store_read_task(st, &row) : failed(j, rc);
+        int r = rc == SQLITE_ROW ? take(j, st) : failed(j, rc);
         store_db_reset(j->db, STORE_SQL_TASK_BY_SEQ);
-        if (r < 0 || !row_matches(&j->filter, row))
-                return r;
-
-        r = store_grow((void **)&j->rows, &j->room, j->n, sizeof(*j->rows));
-        if (r >= 0)
-                j->rows[j->n++] = TAKE_PTR(row);
         return r;
 }
 
-static bool is_full(const ListJob *j)
-{
-        return j->n >= j->filter.limit;
-}
-
-/* Walks from j->below down to `lowest`. 1: the slice is used up. */
-static int walk(ListJob *j, int64_t lowest)
+static int walk_groups(ListJob *j, int64_t lowest)
 {
         while (!is_full(j)) {
                 if (j->scanned++ >= SCAN_MAX)
                         return 1;
-                int64_t seq = next_candidate(j, j->below, lowest);
+                int64_t seq = next_of_groups(j, j->below, lowest);
                 if (seq <= 0)
                         return (int)seq;
                 int r = fetch(j, seq);
                 if (r < 0)
                         return r;
-                j->below = seq;
         }
         return 0;
+}
+
+/* ---- the walk ---- */
+
+/* All, or a creator's. */
+static int walk_rows(ListJob *j, int64_t lowest)
+{
+        StoreStatement which = j->created_by ? STORE_SQL_WALK_CREATOR : STORE_SQL_WALK_ALL;
+        int r = 0, rc = SQLITE_DONE;
+
+        sqlite3_stmt *st = store_db_statement(j->db, which);
+        if (!st)
+                return failed(j, sqlite3_extended_errcode(j->db->handle));
+        sqlite3_bind_int64(st, 1, j->below);
+        sqlite3_bind_int64(st, 2, lowest);
+        if (j->created_by)
+                sqlite3_bind_text(st, 3, j->created_by, -1, SQLITE_STATIC);
+
+        while (r == 0 && !is_full(j) && (rc = sqlite3_step(st)) == SQLITE_ROW)
+                r = j->scanned++ >= SCAN_MAX ? 1 : take(j, st);
+        if (r == 0 && rc != SQLITE_DONE && rc != SQLITE_ROW)
+                r = failed(j, rc);
+        store_db_reset(j->db, which);
+        return r;
+}
+
+/* Walks from j->below down to `lowest`. 1: the slice is used up. */
+static int walk(ListJob *j, int64_t lowest)
+{
+        return j->by_groups ? walk_groups(j, lowest) : walk_rows(j, lowest);
 }
 
 static int walk_window(ListJob *j, int64_t first_block, int64_t last_block)

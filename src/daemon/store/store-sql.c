@@ -3,8 +3,7 @@
 /* The texts. Everything that the store says to SQLite after the migrations is here; there is no SQL made at run time.
  *
  * INDEXED BY is used where a list must have its index: if a later migration drops it, the statement fails in the tests
- * rather than scanning ten million rows in production. "Next" statements are single seeks: the newest task of a list
- * below a cursor (see store-list.c). */
+ * rather than scanning ten million rows in production. "Next" and "walk" statements are explained in store-list.c. */
 
 #include "daemon/store/store-sql.h"
 
@@ -60,11 +59,11 @@ static const char *const texts[_STORE_STATEMENT_MAX] = {
 
         [STORE_SQL_TASK_BY_ID] = "SELECT " TASK_NAMES " FROM task_registry WHERE task_id = ?",
         [STORE_SQL_TASK_BY_SEQ] = "SELECT " TASK_NAMES " FROM task_registry WHERE seq = ?",
-        [STORE_SQL_NEXT_OF_ALL] = "SELECT seq FROM task_registry WHERE seq < ?1 AND seq >= ?2 "
-                                  "ORDER BY seq DESC LIMIT 1",
-        [STORE_SQL_NEXT_OF_CREATOR] =
-                        "SELECT seq FROM task_registry INDEXED BY task_registry_creator "
-                        "WHERE created_by = ?3 AND seq < ?1 AND seq >= ?2 ORDER BY seq DESC LIMIT 1",
+        [STORE_SQL_WALK_ALL] = "SELECT " TASK_NAMES " FROM task_registry WHERE seq < ?1 AND seq >= ?2 "
+                               "ORDER BY seq DESC",
+        [STORE_SQL_WALK_CREATOR] =
+                        "SELECT " TASK_NAMES " FROM task_registry INDEXED BY task_registry_creator "
+                        "WHERE created_by = ?3 AND seq < ?1 AND seq >= ?2 ORDER BY seq DESC",
         [STORE_SQL_NEXT_OF_GROUP] =
                         "SELECT seq FROM task_registry INDEXED BY task_registry_group "
                         "WHERE subsystem = ?3 AND task_type = ?4 AND owner_uid = ?5 AND status = ?6 "

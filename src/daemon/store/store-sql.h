@@ -129,8 +129,8 @@ typedef enum StoreStatement {
         /* readers */
         STORE_SQL_TASK_BY_ID,          /* id */
         STORE_SQL_TASK_BY_SEQ,         /* seq */
-        STORE_SQL_NEXT_OF_ALL,         /* below, lowest -> seq */
-        STORE_SQL_NEXT_OF_CREATOR,     /* below, lowest, created_by -> seq */
+        STORE_SQL_WALK_ALL,            /* below, lowest; newest first */
+        STORE_SQL_WALK_CREATOR,        /* below, lowest, created_by; newest first */
         STORE_SQL_NEXT_OF_GROUP,       /* below, lowest, subsystem, task_type, owner_uid, status -> seq */
         STORE_SQL_COUNTS,              /* CountColumn, ordered by subsystem */
         STORE_SQL_SPANS,               /* highest block, since, until -> block, newest first */

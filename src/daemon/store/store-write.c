@@ -4,10 +4,11 @@
  * the same allocation as the write itself, so a usual one (a task, an attempt and an event) costs one malloc and one
  * free, however many strings its rows have.
  *
- * Statements are a list of tagged structs. On the writer thread each is bound, stepped and reset. A write of several
- * statements runs inside a savepoint, so that one that fails by its own fault (an id that exists) leaves nothing behind
- * and its neighbours in the transaction alone; a single statement is atomic by itself. A failure that is nobody's fault
- * (disk full, I/O) is returned, and the writer decides about the whole transaction. */
+ * Statements are a list of tagged structs. On the writer thread each is bound, stepped and reset. A write that fails by its
+ * own fault (an id that exists) must leave nothing behind and its neighbours in the transaction alone, which takes a
+ * savepoint; but inside one SQLite keeps a copy of every page that it touches, and that costs more than the write. So the
+ * writer first goes without, and asks for savepoints only when it has to run a batch again. A failure that is nobody's
+ * fault (disk full, I/O) is returned, and the writer decides about the whole transaction. */
 
 #include "daemon/store/store-write.h"
 
@@ -386,14 +387,13 @@ static int execute(StoreWrite *w, StoreDb *db, StoreOp *op)
         return rc;
 }
 
-int store_write_apply(StoreWrite *w, StoreDb *db)
+int store_write_apply(StoreWrite *w, StoreDb *db, bool savepoint)
 {
         int rc = SQLITE_OK;
 
         assert(w);
         assert(db);
 
-        bool savepoint = w->n_ops > 1;
         w->job.result = 0;
         w->last_event = 0;
 
@@ -402,12 +402,9 @@ int store_write_apply(StoreWrite *w, StoreDb *db)
         for (StoreOp *op = w->first; op && rc == SQLITE_OK; op = op->next)
                 rc = execute(w, db, op);
 
-        if (rc != SQLITE_OK && !store_db_is_local(rc))
+        if (!savepoint || (rc != SQLITE_OK && !store_db_is_local(rc)))
                 return rc;
-        if (savepoint) {
-                int undo = rc != SQLITE_OK ? store_db_run(db, STORE_SQL_ROLLBACK_TO) : SQLITE_OK;
-                rc = undo != SQLITE_OK ? undo : store_db_run(db, STORE_SQL_RELEASE);
-                return rc;
-        }
-        return SQLITE_OK;
+        if (rc != SQLITE_OK)
+                rc = store_db_run(db, STORE_SQL_ROLLBACK_TO);
+        return rc == SQLITE_OK ? store_db_run(db, STORE_SQL_RELEASE) : rc;
 }

@@ -32,6 +32,7 @@ static inline StoreWrite *store_write_of(StoreJob *job)
         return container_of(job, StoreWrite, job);
 }
 
-/* Executes the statements in the open transaction, all or none. Fills job.result, job.error and last_event. Returns
- * SQLITE_OK, also when this write failed by its own fault, or the code of a failure of the whole transaction. */
-int store_write_apply(StoreWrite *w, StoreDb *db);
+/* Executes the statements in the open transaction. Fills job.result, job.error and last_event. With a savepoint: all
+ * statements or none, and SQLITE_OK also when this write failed by its own fault. Without: stops at the first failure,
+ * and returns its code. */
+int store_write_apply(StoreWrite *w, StoreDb *db, bool savepoint);

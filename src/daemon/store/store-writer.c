@@ -7,6 +7,8 @@
  * Group commit needs no timer: while one transaction is synced, the next one's writes gather. A batch is bounded by rows
  * and bytes, so that a transaction takes some 50 ms at the most; see BATCH_ROWS.
  *
+ * A write that fails by its own fault makes the batch run a second time, with a savepoint around each write.
+ *
  * Disk full: the transaction is rolled back. Writes that may be refused are, at once; the others stay, in their order,
  * and are tried again every second, alone in front of whatever waits. While that lasts, new refusable writes are refused
  * on arrival. When the store is closed meanwhile, they get one more chance: what they say is still in the records.
@@ -24,7 +26,7 @@
 #include "daemon/store/store-internal.h"
 #include "daemon/store/store-write.h"
 
-/* The stall budget of a commit is 50 ms. A row takes 5 to 25 us (tests/bench/bench-store.c), a savepoint 3. */
+/* The stall budget of a commit is 50 ms. A row takes 10 to 15 us (tests/bench/bench-store.c). */
 #define BATCH_ROWS  1500
 #define BATCH_BYTES (8 * 1024 * 1024)
 
@@ -158,14 +160,14 @@ typedef struct Tally {
         size_t writes, rows;
 } Tally;
 
-static int apply_all(Writer *w, Tally *ret)
+static int apply_all(Writer *w, bool savepoints, Tally *ret)
 {
         *ret = (Tally){};
 
         int rc = store_db_run(w->db, STORE_SQL_BEGIN_WRITE);
         for (ListLink *l = w->batch.next; l != &w->batch && rc == SQLITE_OK; l = l->next) {
                 StoreWrite *write = store_write_of(container_of(l, StoreJob, link));
-                rc = store_write_apply(write, w->db);
+                rc = store_write_apply(write, w->db, savepoints);
                 ret->writes++;
                 if (write->job.result >= 0)
                         ret->rows += write->n_ops;
@@ -255,11 +257,12 @@ static bool keep_for_later(Writer *w)
 
 static void commit_batch(Writer *w)
 {
+        bool savepoints = false;
         ReeveError error;
         Tally tally;
 
         for (;;) {
-                int rc = apply_all(w, &tally);
+                int rc = apply_all(w, savepoints, &tally);
                 if (rc == SQLITE_OK) {
                         committed(w, &tally);
                         return;
@@ -269,6 +272,10 @@ static void commit_batch(Writer *w)
                 int result = store_db_error(w->db, rc, "cannot commit", &error);
                 if (!sqlite3_get_autocommit(w->db->handle))
                         (void)store_db_run(w->db, STORE_SQL_ROLLBACK);
+                if (store_db_is_local(rc) && !savepoints) {
+                        savepoints = true;
+                        continue;
+                }
                 if (!full) {
                         fail_all(w, result, &error);
                         return;

@@ -122,8 +122,9 @@ static int start_backups(Store *s)
                 usec_t age = usec_sub(clock_realtime(s->clock), newest);
                 wait = usec_sub(s->backup_interval_usec, age);
         }
-        return sd_event_add_time_relative(s->event, &s->backup_source, CLOCK_BOOTTIME, wait, USEC_PER_SEC,
-                                          on_backup_time, s);
+        /* One that is overdue is not to be put off for the sake of joint wake-ups. */
+        return sd_event_add_time_relative(s->event, &s->backup_source, CLOCK_BOOTTIME, wait,
+                                          wait == 0 ? 1 : USEC_PER_SEC, on_backup_time, s);
 }
 
 /* ---- opening ---- */
