@@ -54,6 +54,13 @@ SAMPLES = {
         "bad": [{f"src/launcher/x{i}.c": "int x;\n" * 500 for i in range(5)}],
         "good": [c("int x;\n" * 500, "src/launcher/x.c"), c("int x;\n" * 3000, "src/daemon/x.c")],
     },
+    "unique-names": {
+        "bad": [{"src/common/x.c": "int *f(int a)\n{\n}\n", "src/daemon/y.c": "int *f(void)\n{\n}\n"}],
+        "good": [
+            {"src/common/x.c": "static int f(int a)\n{\n}\n", "src/daemon/y.c": "int f(void)\n{\n}\n"},
+            {"src/cli/main.c": "int main(void)\n{\n}\n", "src/daemon/main.c": "int main(void)\n{\n}\n"},
+        ],
+    },
     "unfinished": {
         "bad": [
             c("/* TO" + "DO: more */\n"),
