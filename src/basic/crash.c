@@ -7,7 +7,10 @@
 
 #ifdef REEVE_CRASH_POINTS
 
+#        include <fcntl.h>
+#        include <limits.h>
 #        include <signal.h>
+#        include <stdio.h>
 #        include <stdlib.h>
 #        include <string.h>
 #        include <unistd.h>
@@ -18,6 +21,7 @@ static const char *armed_process;
 static size_t armed_process_length;
 static const char *armed_step;
 static const char *once_path;
+static char break_reached[PATH_MAX], break_go[PATH_MAX]; /* "": points kill */
 
 void crash_init(void)
 {
@@ -30,6 +34,44 @@ void crash_init(void)
         armed_process_length = (size_t)(colon - at);
         armed_step = colon + 1;
         once_path = getenv("REEVE_CRASH_ONCE");
+
+        const char *dir = getenv("REEVE_BREAK_DIR");
+        if (dir) {
+                snprintf(break_reached, sizeof(break_reached), "%s/reached", dir);
+                snprintf(break_go, sizeof(break_go), "%s/go", dir);
+        }
+}
+
+/* Decimal digits of a pid and a newline; snprintf() is not async-signal-safe. */
+static size_t format_pid(pid_t pid, char text[static 16])
+{
+        char digits[16];
+        size_t n = 0, m = 0;
+
+        for (; pid > 0; pid /= 10)
+                digits[n++] = (char)('0' + pid % 10);
+        while (n > 0)
+                text[m++] = digits[--n];
+        text[m++] = '\n';
+        return m;
+}
+
+static void wait_here(pid_t pid)
+{
+        char text[16];
+
+        int fd = open(break_reached, O_WRONLY | O_CLOEXEC);
+        if (fd < 0)
+                return;
+        ssize_t n = write(fd, text, format_pid(pid, text));
+        close(fd);
+
+        fd = open(break_go, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+                return;
+        n = read(fd, text, 1);
+        (void)n;
+        close(fd);
 }
 
 void crash_point(const char *process, const char *step, pid_t pid)
@@ -44,7 +86,10 @@ void crash_point(const char *process, const char *step, pid_t pid)
                 return;
         if (once_path && unlink(once_path) < 0)
                 return;
-        kill(pid == 0 ? getpid() : pid, SIGKILL);
+        if (break_reached[0])
+                wait_here(pid == 0 ? getpid() : pid);
+        else
+                kill(pid == 0 ? getpid() : pid, SIGKILL);
 }
 
 #else

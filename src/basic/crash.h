@@ -4,7 +4,12 @@
 /* Named crash points, for the tests that kill each part of reeve at each step. In a developer build the environment
  * may name one as REEVE_CRASH_AT="<process>:<step>", for instance "keeper:reap" or "launcher:claim"; the process
  * that reaches it ends by SIGKILL. REEVE_CRASH_ONCE names a file: only who can unlink it crashes, so that what is
- * started again afterwards does not crash again. In a release build the macros are nothing. */
+ * started again afterwards does not crash again.
+ *
+ * With REEVE_BREAK_DIR, a directory with two FIFOs, the process does not end there but waits: it writes its pid and a
+ * newline into "reached" and goes on when "go" can be read, so that a test may kill anybody else at exactly that step.
+ *
+ * In a release build the macros are nothing. */
 
 #include <sys/types.h>
 
@@ -13,7 +18,7 @@
 /* Reads the environment; call it once at start. Without it no point is armed. */
 void crash_init(void);
 
-/* Kills `pid` (0: the caller) if this point is armed. Async-signal-safe. */
+/* Kills `pid` (0: the caller) if this point is armed, or waits there. Async-signal-safe. */
 void crash_point(const char *process, const char *step, pid_t pid);
 
 #        define CRASH_INIT()               crash_init()

@@ -65,6 +65,10 @@ static void log_line(int level, int error, const char *format, va_list ap)
                 n = MIN(n + (size_t)MAX(k, 0), sizeof(line) - 1);
         }
         n = MIN(n, sizeof(line) - 2);
+        /* Messages quote what clients sent: no second line, no escape sequences for the terminal. */
+        for (size_t i = 0; i < n; i++)
+                if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+                        line[i] = ' ';
         line[n++] = '\n';
 
         ssize_t written = write(STDERR_FILENO, line, n);

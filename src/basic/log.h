@@ -14,7 +14,7 @@ void log_init(const char *program);
 void log_set_max_level(int level);
 int log_get_max_level(void);
 
-/* Writes a line if level <= the maximum. Keeps errno. */
+/* Writes a line, control characters as blanks, if level <= the maximum. Keeps errno. */
 void log_full(int level, const char *format, ...) _printf_(2, 3);
 
 /* As log_full(), with ": " and the text of `error` (positive or negative errno) appended. Returns -abs(error). */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const struct {
         const char *system;  /* absolute */
@@ -42,6 +43,22 @@ static uint32_t fnv1a(const char *text)
         return h;
 }
 
+/* The directory that `root` means, in full. */
+static int resolve(const char *root, char ret[static PATH_MAX], ReeveError *reterr)
+{
+        struct stat st;
+
+        if (root[0] != '/')
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "root",
+                                       "'%s' is not an absolute path", root);
+        if (!realpath(root, ret) || stat(ret, &st) < 0)
+                return reeve_error_errno(reterr, errno, "root", "cannot resolve '%s'", root);
+        if (!S_ISDIR(st.st_mode))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "root",
+                                       "'%s' is not a directory", root);
+        return 0;
+}
+
 int instance_init(Instance *i, const char *root, const char *prefix, ReeveError *reterr)
 {
         char resolved[PATH_MAX];
@@ -54,16 +71,15 @@ int instance_init(Instance *i, const char *root, const char *prefix, ReeveError 
                                        INSTANCE_PREFIX_MAX);
 
         *i = (Instance){ 0 };
-        if (!root || strcmp(root, "/") == 0) {
-                strcpy(i->prefix, prefix ?: "reeve");
+        strcpy(i->prefix, prefix ?: "reeve");
+        if (!root)
                 return 0;
-        }
 
-        if (root[0] != '/')
-                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "root",
-                                       "'%s' is not an absolute path", root);
-        if (!realpath(root, resolved))
-                return reeve_error_errno(reterr, errno, "root", "cannot resolve '%s'", root);
+        int r = resolve(root, resolved, reterr);
+        if (r < 0)
+                return r;
+        if (strcmp(resolved, "/") == 0)
+                return 0;
         /* The longest name below must still fit, in a path and in a socket address. */
         if (strlen(resolved) > 80)
                 return reeve_error_set(
@@ -71,9 +87,7 @@ int instance_init(Instance *i, const char *root, const char *prefix, ReeveError 
                                 "'%s' is longer than 80 characters, a socket below it could not be named",
                                 resolved);
         strcpy(i->root, resolved);
-        if (prefix)
-                strcpy(i->prefix, prefix);
-        else
+        if (!prefix)
                 snprintf(i->prefix, sizeof(i->prefix), "reeve-%08x", fnv1a(resolved));
         return 0;
 }

@@ -45,9 +45,9 @@ typedef enum InstancePath {
         _INSTANCE_PATH_MAX,
 } InstancePath;
 
-/* `root` NULL or "/" is the system's instance. Any other must be an absolute path of an existing directory; it is
- * resolved (realpath), and the prefix is derived from it by FNV-1a, unless `prefix` is given (1 to 32 characters
- * of [a-z0-9-]). */
+/* `root` NULL or "/" (however it is written) is the system's instance. Any other must be an absolute path of an
+ * existing directory; it is resolved (realpath), and the prefix is derived from it by FNV-1a, unless `prefix` is
+ * given (1 to 32 characters of [a-z0-9-]). */
 int instance_init(Instance *i, const char *root, const char *prefix, ReeveError *reterr);
 
 /* Writes the path into the caller's buffer; -ENAMETOOLONG if it does not fit. */

@@ -157,23 +157,35 @@ int record_adopt(int dir_fd, const char *name, Record **ret, int *ret_fd)
         return 1;
 }
 
-int record_map(int dir_fd, const char *name, const Record **ret)
+static int map_unlocked(int dir_fd, const char *name, bool writable, Record **ret)
 {
         _cleanup_fd_ int fd = -EBADF;
-        Record *record;
         size_t size;
 
         assert(name);
         assert(ret);
 
-        int r = open_record(dir_fd, name, O_RDONLY, &fd, &size);
+        int r = open_record(dir_fd, name, writable ? O_RDWR : O_RDONLY, &fd, &size);
         if (r < 0)
                 return r;
-        r = map_sound(fd, size, name, PROT_READ, &record);
-        if (r < 0)
-                return r;
-        *ret = record;
-        return 0;
+        return map_sound(fd, size, name, writable ? PROT_READ | PROT_WRITE : PROT_READ, ret);
+}
+
+int record_map(int dir_fd, const char *name, const Record **ret)
+{
+        Record *record;
+
+        assert(ret);
+
+        int r = map_unlocked(dir_fd, name, false, &record);
+        if (r >= 0)
+                *ret = record;
+        return r;
+}
+
+int record_map_writable(int dir_fd, const char *name, Record **ret)
+{
+        return map_unlocked(dir_fd, name, true, ret);
 }
 
 int record_lock_is_free(int dir_fd, const char *name)

@@ -181,6 +181,10 @@ void record_clear_files(Record *r);
 int record_map(int dir_fd, const char *name, const Record **ret);
 
 /* Unmaps what create, adopt or map gave; keeps errno. */
+/* As record_map(), writable and without the lock: for the launcher, which sets the deadline of a record that its
+ * keeper holds. */
+int record_map_writable(int dir_fd, const char *name, Record **ret);
+
 void record_unmap(const Record *r);
 
 static inline void record_unmapp(const Record **r)

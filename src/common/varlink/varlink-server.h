@@ -58,7 +58,7 @@ DEFINE_CLEANUP_FUNC(VarlinkServer *, varlink_server_free)
  * the table not in it; -EEXIST if the server has that interface. `i` must outlive the server. */
 int varlink_server_add_interface(VarlinkServer *s, const VarlinkInterface *i, ReeveError *reterr);
 
-/* Limits of one server; varlink_server_new() sets those of varlink.h. */
+/* Limits of one server. A new one has the default ones, those of varlink.h. */
 typedef struct VarlinkLimits {
         size_t connections_max;
         size_t connections_per_uid_max;

@@ -32,7 +32,7 @@ static int set_up(void **state)
 {
         static Tree t;
 
-        strcpy(t.path, "/tmp/reeve-test-cgroup-XXXXXX");
+        strcpy(t.path, "/tmp/test-reeve-cgroup-XXXXXX");
         assert_non_null(mkdtemp(t.path));
         t.fd = open(t.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         *state = &t;

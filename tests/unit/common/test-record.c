@@ -29,7 +29,7 @@ static int set_up(void **state)
 {
         static Fixture f;
 
-        strcpy(f.path, "/tmp/reeve-test-record-XXXXXX");
+        strcpy(f.path, "/tmp/test-reeve-record-XXXXXX");
         assert_non_null(mkdtemp(f.path));
         f.dir_fd = open(f.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_true(f.dir_fd >= 0);

@@ -261,7 +261,7 @@ static int set_up(void **state)
 {
         static Sysfs s;
 
-        strcpy(s.root, "/tmp/reeve-test-sysfs-XXXXXX");
+        strcpy(s.root, "/tmp/test-reeve-sysfs-XXXXXX");
         assert_non_null(mkdtemp(s.root));
         s.fd = open(s.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         assert_int_equal(mkdirat(s.fd, "dev", 0755), 0);

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What a dead child used goes into the record of its task before the child is reaped, so that no moment exists in
+ * which a kill of the keeper could lose it. Async-signal-safe. */
+
+#include <signal.h>
+#include <stdbool.h>
+#include <sys/resource.h>
+
+#include "common/record/record.h"
+
+typedef struct Corpse {
+        siginfo_t info; /* si_pid, si_code, si_status */
+        struct rusage rusage;
+} Corpse;
+
+/* A dead child of the caller that is not reaped yet: 1 and *ret; 0: none at the moment; -ECHILD: no children. */
+int account_next(Corpse *ret);
+
+/* Adds the usage of a corpse to the record; for the main process also its status, the time and
+ * RECORD_FLAG_REAPED (nothing happens if that flag is set already). */
+void account_add(Record *r, int proc_fd, const Corpse *c, bool is_main);
+
+/* Reaps it. */
+void account_reap(const Corpse *c);
+
+/* CLOCK_REALTIME and CLOCK_BOOTTIME in usec. */
+usec_t account_now(clockid_t clock);

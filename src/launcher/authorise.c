@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The author is who made the sealed memfd, as the kernel says. Root may ask for anybody but user reeve; everybody
+ * else for himself only, with what the user database gives him, and never for more than he could have by running the
+ * command at a shell.
+ *
+ * Nothing runs as user reeve or in its group: then a compromised reeved could start nothing that it is not
+ * already, and no task could read the records and outputs of others. */
+
+#include "launcher/authorise.h"
+
+#include <errno.h>
+
+#include "launcher/account.h"
+#include "launcher/users.h"
+
+static int deny(ReeveError *reterr, const char *field, const char *text)
+{
+        return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, field, "%s", text);
+}
+
+static int check_not_reeve(const Launcher *l, const Spec *s, ReeveError *reterr)
+{
+        if (s->uid == l->reeve_uid)
+                return deny(reterr, "uid", "nothing runs as the user of the registry");
+        if (s->gid == l->reeve_gid)
+                return deny(reterr, "gid", "nothing runs in the group of the registry");
+        for (size_t i = 0; i < s->n_groups; i++)
+                if (s->groups[i] == l->reeve_gid)
+                        return deny(reterr, "groups", "nothing runs in the group of the registry");
+        if (s->uid == (uid_t)-1 || s->gid == (gid_t)-1)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "uid", "-1 is nobody's number");
+        return 0;
+}
+
+static bool has_group(const User *u, gid_t gid)
+{
+        for (size_t i = 0; i < u->n_groups; i++)
+                if (u->groups[i] == gid)
+                        return true;
+        return false;
+}
+
+static int check_rlimits(const Launcher *l, const Spec *s, ReeveError *reterr)
+{
+        for (int i = 0; i < RLIM_NLIMITS; i++) {
+                const SpecRlimit *wanted = s->rlimits + i;
+
+                if (wanted->set && (wanted->hard > l->rlimits[i].rlim_max || wanted->soft > wanted->hard))
+                        return deny(reterr, spec_rlimit_name(i) ?: "rlimit",
+                                    "a resource limit may only be lowered");
+        }
+        return 0;
+}
+
+/* The rules for everybody but root. */
+static int check_own(const Launcher *l, const Spec *s, uid_t author, const User *u, ReeveError *reterr)
+{
+        if (s->uid != author)
+                return deny(reterr, "uid", "only root may run tasks as another user");
+        if (!u)
+                return deny(reterr, "uid", "the user is not in the user database");
+        if (s->gid != u->gid)
+                return deny(reterr, "gid", "only root may choose another group than the primary one");
+        for (size_t i = 0; i < s->n_groups; i++)
+                if (!has_group(u, s->groups[i]))
+                        return deny(reterr, "groups", "the user is not a member of that group");
+        if (s->nice < 0)
+                return deny(reterr, "nice", "only root may raise the scheduling priority");
+        if (s->has_oom_score_adjust && s->oom_score_adjust < 0)
+                return deny(reterr, "oom-score-adjust", "only root may protect from the OOM killer");
+        return check_rlimits(l, s, reterr);
+}
+
+int authorise(const Launcher *l, const Spec *s, uid_t author, const gid_t **ret_groups, size_t *ret_n_groups,
+              ReeveError *reterr)
+{
+        const User *u = NULL;
+
+        assert(l);
+        assert(s);
+        assert(ret_groups);
+        assert(ret_n_groups);
+
+        int r = users_get(s->uid, account_now(CLOCK_BOOTTIME), &u);
+        if (r < 0 && r != -ESRCH)
+                return reeve_error_errno(reterr, r, "uid", "the user database does not answer");
+        r = check_not_reeve(l, s, reterr);
+        if (r < 0)
+                return r;
+        if (author != 0) {
+                r = check_own(l, s, author, u, reterr);
+                if (r < 0)
+                        return r;
+        }
+
+        *ret_groups = s->has_groups ? s->groups : u ? u->groups : NULL;
+        *ret_n_groups = s->has_groups ? s->n_groups : u ? u->n_groups : 0;
+        return 0;
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The methods about attempts that exist. All they know comes from the record: nothing is remembered between calls,
+ * so a launcher that was started a moment ago answers as the one before it would have. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+
+#include "basic/crash.h"
+#include "basic/fd.h"
+#include "basic/log.h"
+#include "common/cgroup/cgroup.h"
+#include "launcher/launcher.h"
+#include "launcher/limits.h"
+#include "launcher/proc.h"
+
+/* A running attempt, as found by its name. */
+typedef struct Target {
+        char name[TASK_ATTEMPT_NAME_SIZE];
+        const Record *record;
+        int leaf_fd;
+        Members members;
+} Target;
+
+static void target_done(Target *t)
+{
+        if (t->record)
+                record_unmap(t->record);
+        fd_close(t->leaf_fd);
+}
+
+#define TARGET_NULL               \
+        (Target)                  \
+        {                         \
+                .leaf_fd = -EBADF \
+        }
+
+static int find(Launcher *l, const char *id, uint32_t attempt, Target *t, ReeveError *reterr)
+{
+        if (!task_id_is_valid(id) || attempt < 1 || attempt > TASK_ATTEMPT_MAX)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "task",
+                                       "not the name of an attempt");
+        task_attempt_name(id, attempt, t->name);
+        int r = record_map(l->records_fd, t->name, &t->record);
+        if (r == -ENOENT || r == -EAGAIN)
+                return reeve_error_set(reterr, REEVE_ERROR_NO_SUCH_TASK, "task", "there is no record of %s",
+                                       t->name);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, "task", "cannot read the record of %s", t->name);
+        RecordPhase phase = record_phase(t->record);
+        if (phase == RECORD_ENDED || memcmp(t->record->boot_id, l->boot_id, sizeof(l->boot_id)) != 0)
+                return reeve_error_set(reterr, REEVE_ERROR_ALREADY_FINISHED, "task", "%s has ended",
+                                       t->name);
+        if (phase != RECORD_STARTED)
+                return reeve_error_set(reterr, REEVE_ERROR_UNAVAILABLE, "task", "%s is being started",
+                                       t->name);
+        if (t->record->cgroup[0] && l->pool.mount_fd >= 0)
+                t->leaf_fd = openat(l->pool.mount_fd, t->record->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        t->members = (Members){ l->proc_fd, t->leaf_fd, t->record };
+        return 0;
+}
+
+static int reply(sd_bus_message *m, int result, const ReeveError *e)
+{
+        return result < 0 ? server_reply_error(m, e) : sd_bus_reply_method_return(m, NULL);
+}
+
+static int signal_main(const Target *t, int signal, ReeveError *reterr)
+{
+        _cleanup_fd_ int fd = proc_open(t->members.proc_fd, t->record->task_pid, t->record->task_start);
+
+        if (fd < 0 || syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) < 0)
+                return reeve_error_set(reterr, REEVE_ERROR_ALREADY_FINISHED, "task",
+                                       "the main process of %s has ended", t->name);
+        return 0;
+}
+
+int method_signal(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        _cleanup_(target_done) Target t = TARGET_NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+        const char *id;
+        uint32_t attempt;
+        int signal, whole;
+
+        int r = sd_bus_message_read(m, "suib", &id, &attempt, &signal, &whole);
+        if (r < 0)
+                return r;
+        if (signal < 1 || signal > SIGRTMAX)
+                r = reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "signal", "%d is not a signal",
+                                    signal);
+        if (r >= 0)
+                r = find(userdata, id, attempt, &t, &e);
+        if (r >= 0 && whole)
+                members_signal(&t.members, signal);
+        else if (r >= 0)
+                r = signal_main(&t, signal, &e);
+        return reply(m, r, &e);
+}
+
+int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        _cleanup_(target_done) Target t = TARGET_NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+        const char *id;
+        uint32_t attempt;
+
+        int r = sd_bus_message_read(m, "su", &id, &attempt);
+        if (r < 0)
+                return r;
+        r = find(userdata, id, attempt, &t, &e);
+        if (r >= 0)
+                members_kill(&t.members);
+        return reply(m, r, &e);
+}
+
+static int freeze(sd_bus_message *m, Launcher *l, const char *value)
+{
+        _cleanup_(target_done) Target t = TARGET_NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+        const char *id;
+        uint32_t attempt;
+
+        int r = sd_bus_message_read(m, "su", &id, &attempt);
+        if (r < 0)
+                return r;
+        r = find(l, id, attempt, &t, &e);
+        if (r >= 0 && t.leaf_fd < 0)
+                r = reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                                    "a task of backend process has no cgroup that could be frozen");
+        if (r >= 0) {
+                r = fd_write_file_at(t.leaf_fd, "cgroup.freeze", value);
+                if (r < 0)
+                        reeve_error_errno(&e, r, NULL, "cgroup.freeze");
+        }
+        return reply(m, r, &e);
+}
+
+int method_freeze(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        return freeze(m, userdata, "1");
+}
+
+int method_thaw(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        return freeze(m, userdata, "0");
+}
+
+int method_set_deadline(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        Launcher *l = ASSERT_PTR(userdata);
+        _cleanup_(target_done) Target t = TARGET_NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+        const char *id;
+        uint32_t attempt;
+        uint64_t deadline;
+
+        int r = sd_bus_message_read(m, "sut", &id, &attempt, &deadline);
+        if (r < 0)
+                return r;
+        r = find(l, id, attempt, &t, &e);
+        if (r < 0)
+                return server_reply_error(m, &e);
+        Record *record = recover_map_writable(l, t.name);
+        if (record) {
+                atomic_store(&record->deadline_boottime_usec, deadline);
+                record_wake(record);
+                record_unmap(record);
+        }
+        _cleanup_fd_ int keeper = proc_open(l->proc_fd, t.record->keeper_pid, t.record->keeper_start);
+        if (keeper >= 0)
+                syscall(SYS_pidfd_send_signal, keeper, SIGUSR1, NULL, 0);
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static void forget(Launcher *l, const char *id, uint32_t attempt)
+{
+        char name[TASK_ATTEMPT_NAME_SIZE];
+        const Record *r;
+
+        if (!task_id_is_valid(id) || attempt < 1 || attempt > TASK_ATTEMPT_MAX)
+                return;
+        if (record_map(l->records_fd, task_attempt_name(id, attempt, name), &r) < 0)
+                return;
+        if (record_phase(r) == RECORD_ENDED || memcmp(r->boot_id, l->boot_id, sizeof(l->boot_id)) != 0)
+                unlinkat(l->records_fd, name, 0);
+        record_unmap(r);
+        CRASH_POINT("launcher", "forget");
+}
+
+int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        const char *id;
+        uint32_t attempt;
+
+        int r = sd_bus_message_enter_container(m, 'a', "(su)");
+        while (r >= 0 && (r = sd_bus_message_read(m, "(su)", &id, &attempt)) > 0)
+                forget(userdata, id, attempt);
+        return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
+}
+
+/* What the living use, and what the dead used that the keeper has buried. */
+static int append_usage(Launcher *l, sd_bus_message *to, const Target *t, const char *id, uint32_t attempt)
+{
+        static pid_t pids[MEMBERS_MAX];
+        uint64_t tick = USEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK),
+                 page = (uint64_t)sysconf(_SC_PAGESIZE);
+        uint64_t user = t->record->rusage.user_usec, system = t->record->rusage.system_usec, rss = 0;
+        uint64_t read_bytes = t->record->io.read_bytes, write_bytes = t->record->io.write_bytes;
+        size_t n = members_list(&t->members, pids, MEMBERS_MAX);
+
+        for (size_t i = 0; i < n; i++) {
+                RecordProcIo io;
+                ProcStat st;
+
+                if (proc_stat(l->proc_fd, pids[i], &st) < 0)
+                        continue;
+                (void)proc_io(l->proc_fd, pids[i], &io); /* all zero if it is gone */
+                user += st.user_ticks * tick;
+                system += st.system_ticks * tick;
+                rss += st.rss_pages * page;
+                read_bytes += io.read_bytes;
+                write_bytes += io.write_bytes;
+        }
+        return sd_bus_message_append(to, "(sutttttt)", id, attempt, user, system, rss, read_bytes,
+                                     write_bytes, (uint64_t)n);
+}
+
+int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+        const char *id;
+        uint32_t attempt;
+
+        int r = sd_bus_message_new_method_return(m, &answer);
+        if (r >= 0)
+                r = sd_bus_message_open_container(answer, 'a', "(sutttttt)");
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', "(su)");
+        while (r >= 0 && (r = sd_bus_message_read(m, "(su)", &id, &attempt)) > 0) {
+                _cleanup_(target_done) Target t = TARGET_NULL;
+
+                if (find(userdata, id, attempt, &t, NULL) >= 0)
+                        r = append_usage(userdata, answer, &t, id, attempt);
+        }
+        if (r >= 0)
+                r = sd_bus_message_close_container(answer);
+        return r < 0 ? r : sd_bus_message_send(answer);
+}
+
+static int append_fact(sd_bus_message *m, const char *name, bool ok, const char *value, const char *hint)
+{
+        return sd_bus_message_append(m, "(sbss)", name, ok, value, hint);
+}
+
+int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        const Launcher *l = ASSERT_PTR(userdata);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+        bool cgroup = l->backend == RECORD_BACKEND_CGROUP;
+        char limits[512] = "";
+        const char *name;
+        size_t cursor = 0, n = 0;
+
+        while ((name = limits_enforceable(l->pool.controllers, &cursor)) && n < sizeof(limits))
+                n += (size_t)snprintf(limits + n, sizeof(limits) - n, "%s%s", n ? " " : "", name);
+
+        int r = sd_bus_message_new_method_return(m, &answer);
+        if (r >= 0)
+                r = sd_bus_message_open_container(answer, 'a', "(sbss)");
+        if (r >= 0)
+                r = append_fact(answer, "backend", cgroup, record_backend_name(l->backend),
+                                cgroup ? ""
+                                       : "no cgroup v2 may be written: no limits, no freezing, rusage only");
+        if (r >= 0)
+                r = append_fact(answer, "pool", cgroup, l->pool.path, "");
+        for (int c = 0; r >= 0 && c < _CGROUP_CONTROLLER_MAX; c++) {
+                bool has = l->pool.controllers & (UINT32_C(1) << c);
+                char text[64];
+
+                snprintf(text, sizeof(text), "%s controller", cgroup_controller_name((CgroupController)c));
+                r = append_fact(answer, text, has, has ? "cgroup v2" : "absent",
+                                has ? "" : "cgroup v2 does not have it here; version 1 may hold it");
+        }
+        if (r >= 0)
+                r = append_fact(answer, "limits", n > 0, n > 0 ? limits : "none", "");
+        if (r >= 0)
+                r = sd_bus_message_close_container(answer);
+        return r < 0 ? r : sd_bus_message_send(answer);
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* One loop for a task of its own and for one that it adopted:
+ *
+ *     running ---- main process ends ----> leftovers? -- no --> account -> gone
+ *        |                                    | yes: TERM, grace, cgroup.kill
+ *        +-- SIGTERM: TERM, grace, kill       v
+ *        +-- backstop deadline: kill        empty ------------> account -> gone
+ *
+ * All waiting is one ppoll() that opens the signal mask: SIGCHLD (something ended), SIGTERM (stop the task, take the
+ * account, go) and SIGUSR1 (the launcher changed the record) are blocked at any other time, so nothing is missed
+ * between looking and sleeping. What ended is entered in the record before it is reaped (account.c), so whoever
+ * finds the record after a kill of this process finds all that was known.
+ *
+ * Nothing here allocates, and the first act is to close what is the launcher's. The record is mapped; the last thing
+ * that happens to it is `ended`, then the leaf goes, then the process, whose exit closes the record: that is the
+ * event that reeved waits for. */
+
+#include "launcher/keeper.h"
+
+#include <errno.h>
+#include <linux/close_range.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "basic/crash.h"
+#include "basic/fd.h"
+#include "common/cgroup/cgroup.h"
+#include "launcher/account.h"
+#include "launcher/adopt.h"
+#include "launcher/final.h"
+#include "launcher/output.h"
+#include "launcher/pool.h"
+#include "launcher/proc.h"
+
+#define OOM_SCORE_ADJ       (-999) /* not -1000: the kernel must have somebody to kill at last */
+#define KILL_REPEAT_USEC    USEC_PER_SEC
+#define LEFTOVERS_POLL_USEC (100 * USEC_PER_MSEC) /* processes that somebody moved in raise no SIGCHLD */
+#define WAIT_MAX_USEC       (30 * USEC_PER_SEC) /* ppoll() sleeps through a suspend, the deadline does not */
+
+typedef struct Loop {
+        const Keeper *k;
+        Record *r;
+        Members members;
+        int events_fd; /* cgroup.events, opened when the main process ended */
+        bool main_ended, told_leftovers;
+        usec_t kill_at_boottime; /* USEC_INFINITY: not */
+        OutputCap cap;
+} Loop;
+
+static const int heard[] = { SIGCHLD, SIGTERM, SIGUSR1 };
+
+static volatile sig_atomic_t stop_wanted;
+
+static void on_signal(int signal)
+{
+        if (signal == SIGTERM)
+                stop_wanted = 1;
+}
+
+pid_t keeper_clone(int cgroup_fd)
+{
+        struct clone_args args = {
+                .flags = CLONE_INTO_CGROUP,
+                .exit_signal = SIGCHLD,
+                .cgroup = (uint64_t)cgroup_fd,
+        };
+        long pid = cgroup_fd >= 0 ? syscall(SYS_clone3, &args, sizeof(args)) : _Fork();
+
+        return pid < 0 ? -errno : (pid_t)pid;
+}
+
+static int compare_int(const int *a, const int *b)
+{
+        return (*a > *b) - (*a < *b);
+}
+
+/* Closes everything from 3 up that is not listed. Insertion sort: qsort(3) may allocate. */
+static void close_all_but(int *keep, size_t n)
+{
+        unsigned next = STDERR_FILENO + 1;
+
+        for (size_t i = 1; i < n; i++)
+                for (size_t j = i; j > 0 && compare_int(keep + j - 1, keep + j) > 0; j--) {
+                        int swap = keep[j];
+                        keep[j] = keep[j - 1];
+                        keep[j - 1] = swap;
+                }
+        for (size_t i = 0; i < n; i++) {
+                if (keep[i] < (int)next)
+                        continue;
+                if ((unsigned)keep[i] > next)
+                        close_range(next, (unsigned)keep[i] - 1, 0);
+                next = (unsigned)keep[i] + 1;
+        }
+        close_range(next, ~0U, 0);
+}
+
+static void close_foreign(const Keeper *k)
+{
+        const Child *c = k->child;
+        int keep[] = {
+                k->record_fd,
+                k->mount_fd,
+                k->leaf_fd,
+                k->output_fd,
+                k->proc_fd,
+                k->task_fd,
+                c ? c->report_fd : -EBADF,
+                c ? c->stdio[0] : -EBADF,
+                c ? c->stdio[1] : -EBADF,
+                c ? c->stdio[2] : -EBADF,
+        };
+
+        close_all_but(keep, ELEMENTSOF(keep));
+}
+
+static void introduce_oneself(const Keeper *k)
+{
+        ProcStat st;
+
+        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        k->record->keeper_pid = getpid();
+        if (proc_stat(k->proc_fd, 0, &st) >= 0)
+                k->record->keeper_start = st.start;
+}
+
+static void start_task(const Keeper *k)
+{
+        pid_t pid = keeper_clone(k->leaf_fd);
+
+        if (pid < 0) {
+                ChildReport report = { .error = -pid, .path = "clone3" };
+                (void)fd_write_full(k->child->report_fd, &report, sizeof(report));
+                _exit(KEEPER_EXIT_NOTHING_RAN);
+        }
+        if (pid == 0)
+                child_run(k->child, k->record);
+        CRASH_POINT("keeper", "exec");
+}
+
+/* The task's descriptors are not the keeper's: a pipe must see its end when the task's ends are closed. */
+static void settle_down(const Keeper *k)
+{
+        int keep[] = { k->record_fd, k->mount_fd, k->leaf_fd, k->output_fd, k->proc_fd, k->task_fd };
+
+        close_all_but(keep, ELEMENTSOF(keep));
+        prctl(PR_SET_NAME, "reeve-keeper");
+        /* Refused in a container that lacks CAP_SYS_RESOURCE; then it is as killable as its task. */
+        (void)proc_set_oom_score_adj(k->proc_fd, OOM_SCORE_ADJ);
+        for (size_t i = 0; i < ELEMENTSOF(heard); i++)
+                sigaction(heard[i], &(struct sigaction){ .sa_handler = on_signal, .sa_flags = SA_NOCLDSTOP },
+                          NULL);
+}
+
+/* True while there may be children. */
+static bool collect_the_dead(Loop *l)
+{
+        Corpse c;
+        int n;
+
+        while ((n = account_next(&c)) > 0) {
+                bool is_main = c.info.si_pid == l->r->task_pid;
+
+                if (is_main)
+                        CRASH_POINT("keeper", "reap");
+                account_add(l->r, l->k->proc_fd, &c, is_main);
+                account_reap(&c);
+                if (is_main)
+                        l->main_ended = true;
+        }
+        return n != -ECHILD;
+}
+
+static bool is_empty(Loop *l, bool has_children)
+{
+        bool populated = false;
+        char text[256];
+        pid_t one;
+
+        if (l->k->leaf_fd < 0)
+                return l->k->child ? !has_children : members_list(&l->members, &one, 1) == 0;
+        if (l->events_fd < 0)
+                l->events_fd = openat(l->k->leaf_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+        if (fd_pread_file(l->events_fd, text, sizeof(text)) < 0)
+                return true; /* the leaf is gone: somebody else removed it, so it was empty */
+        cgroup_events_parse(text, &populated, NULL);
+        return !populated;
+}
+
+static void stop(Loop *l)
+{
+        if (l->k->leaf_fd >= 0) /* a frozen process dies of SIGKILL only */
+                (void)fd_write_file_at(l->k->leaf_fd, "cgroup.freeze", "0");
+        if (l->main_ended && members_signal(&l->members, SIGTERM) > 0)
+                record_set_flag(l->r, RECORD_FLAG_LEFTOVERS);
+        else if (!l->main_ended)
+                members_signal(&l->members, SIGTERM);
+        l->kill_at_boottime =
+                        MIN(l->kill_at_boottime, usec_add(account_now(CLOCK_BOOTTIME), l->r->grace_usec));
+}
+
+static void act_on_time(Loop *l, usec_t now, usec_t deadline)
+{
+        if (now >= deadline && !(atomic_load(&l->r->flags) & RECORD_FLAG_BACKSTOP)) {
+                record_set_flag(l->r, RECORD_FLAG_BACKSTOP);
+                l->kill_at_boottime = now;
+        }
+        if (now >= l->kill_at_boottime) {
+                record_set_flag(l->r, RECORD_FLAG_KILLED);
+                members_kill(&l->members);
+                l->kill_at_boottime = now + KILL_REPEAT_USEC;
+        }
+        output_cap_check(&l->cap, l->r, now, false);
+}
+
+static void wait_for_something(const Loop *l, usec_t now, usec_t deadline)
+{
+        struct pollfd fds[] = {
+                { .fd = l->events_fd, .events = POLLPRI },
+                { .fd = l->main_ended ? -1 : l->k->task_fd, .events = POLLIN },
+        };
+        usec_t until = MIN(l->kill_at_boottime, l->cap.next_boottime);
+        struct timespec ts;
+        sigset_t open_mask;
+
+        if (!(atomic_load(&l->r->flags) & RECORD_FLAG_BACKSTOP))
+                until = MIN(until, deadline);
+        usec_t span = usec_sub(until, now);
+        if (l->main_ended)
+                span = MIN(span, LEFTOVERS_POLL_USEC);
+        ts = usec_to_timespec(MIN(span, WAIT_MAX_USEC));
+        sigfillset(&open_mask); /* a terminal's Ctrl-C is not for keepers */
+        for (size_t i = 0; i < ELEMENTSOF(heard); i++)
+                sigdelset(&open_mask, heard[i]);
+        ppoll(fds, ELEMENTSOF(fds), until == USEC_INFINITY && !l->main_ended ? NULL : &ts, &open_mask);
+}
+
+static void keep(Loop *l)
+{
+        for (;;) {
+                bool has_children = collect_the_dead(l);
+
+                if (!l->k->child && !l->main_ended)
+                        l->main_ended = adopt_has_ended(l->k);
+                if (l->main_ended && is_empty(l, has_children))
+                        return;
+                if (l->main_ended && !l->told_leftovers) {
+                        l->told_leftovers = true;
+                        stop(l);
+                }
+                if (stop_wanted) {
+                        stop_wanted = 0;
+                        stop(l);
+                }
+                usec_t now = account_now(CLOCK_BOOTTIME);
+                usec_t deadline = atomic_load(&l->r->deadline_boottime_usec);
+                act_on_time(l, now, deadline);
+                wait_for_something(l, now, deadline);
+        }
+}
+
+void keeper_run(const Keeper *k)
+{
+        Loop l;
+
+        assert(k);
+
+        close_foreign(k);
+        introduce_oneself(k);
+        CRASH_POINT("keeper", "keeper-forked");
+        if (k->child)
+                start_task(k);
+        settle_down(k);
+
+        l = (Loop){
+                .k = k,
+                .r = k->record,
+                .members = { k->proc_fd, k->leaf_fd, k->record },
+                .events_fd = -EBADF,
+                .kill_at_boottime = USEC_INFINITY,
+        };
+        output_cap_init(&l.cap, k->output_fd, k->record->output_cap_bytes);
+        keep(&l);
+
+        CRASH_POINT("keeper", "read");
+        output_cap_check(&l.cap, k->record, USEC_INFINITY, true);
+        if (k->leaf_fd >= 0)
+                final_read(k);
+        k->record->done_realtime_usec = account_now(CLOCK_REALTIME);
+        record_set_phase(k->record, RECORD_ENDED);
+        CRASH_POINT("keeper", "ended");
+        if (k->leaf_fd >= 0)
+                pool_remove_leaf(k->mount_fd, k->record->cgroup);
+        _exit(EXIT_SUCCESS);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The keeper: one process for each running attempt, forked by the launcher. It needs nobody else alive. */
+
+#include "common/record/record.h"
+#include "launcher/child.h"
+#include "launcher/members.h"
+
+/* What a keeper works with; filled by the launcher before the fork. Descriptors are borrowed (the fork copies
+ * them), -EBADF where there is none. */
+typedef struct Keeper {
+        Record *record;
+        int record_fd; /* holds the lock */
+        int mount_fd;  /* of cgroup2; record->cgroup is relative to it */
+        int leaf_fd;
+        int output_fd;
+        int proc_fd;
+        uint32_t controllers; /* of the leaf: 1 << CgroupController */
+        usec_t settle_usec;   /* between two reads of the final counters */
+        const Child *child;   /* NULL: adopts a task that runs */
+
+        /* adopting only */
+        int task_fd;             /* pidfd of the main process, or -EBADF: it is gone */
+        bool launcher_is_parent; /* it will reap the main process and write its status into the record */
+} Keeper;
+
+/* Exit status of a keeper that could not even start the task; 0 is "account taken". */
+#define KEEPER_EXIT_NOTHING_RAN 3
+
+/* Time that leftovers have between TERM and KILL when nobody says otherwise. */
+#define KEEPER_GRACE_DEFAULT_USEC (5 * USEC_PER_SEC)
+
+/* Runs in the forked process and never returns. */
+_noreturn_ void keeper_run(const Keeper *k);
+
+/* clone3() into a cgroup, or a plain fork if it is negative. As fork(); negative errno. */
+pid_t keeper_clone(int cgroup_fd);

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Authorize and Launch.
+ *
+ * The order of acts is what makes an attempt start at most once, and what makes it provable afterwards whether it did:
+ *
+ *     ticket checked, pair not spent
+ *     record created: it holds name and lock           a crash from here on leaves `claimed` and a free lock,
+ *     record `claimed`                                 which the next launcher undoes
+ *     pair spent
+ *     leaf made and limited, output file made
+ *     keeper forked, which clones the child            whose first act is `started`
+ *
+ * The pair is looked at before the record is created, so a claimed record always means that the pair was unspent
+ * when it was claimed: undoing may take it back. One launcher serves an instance and has one thread, so nothing comes
+ * in between.
+ *
+ * Every mapping and descriptor of the record is given up right after the fork: another keeper that inherited one
+ * would hold the lock of a stranger. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/crash.h"
+#include "basic/fd.h"
+#include "basic/log.h"
+#include "basic/strings.h"
+#include "launcher/account.h"
+#include "launcher/authorise.h"
+#include "launcher/keeper.h"
+#include "launcher/launcher.h"
+#include "launcher/limits.h"
+#include "launcher/output.h"
+#include "launcher/request.h"
+#include "launcher/spent.h"
+
+#define GRACE_MAX_USEC      USEC_PER_HOUR
+#define DEFAULT_SEARCH_PATH "/usr/local/bin:/usr/bin:/bin"
+
+/* One Launch on its way. */
+typedef struct Launch {
+        Launcher *l;
+        Request request;
+        char *text; /* of the specification */
+        Spec spec;
+        Ticket ticket;
+        RecordBackend backend;
+        LimitSettings limits;
+        const char **env;
+        char name[TASK_ATTEMPT_NAME_SIZE];
+        char env_task[TASK_ID_MAX + 32], env_attempt[32];
+        Child child;
+        Record *record;
+        int record_fd, leaf_fd, output_fd, report_read_fd, report_write_fd;
+} Launch;
+
+static void launch_done(Launch *x)
+{
+        free(x->text);
+        free(x->env);
+        spec_done(&x->spec);
+        if (x->record)
+                record_unmap(x->record);
+        fd_close(x->record_fd);
+        fd_close(x->leaf_fd);
+        fd_close(x->output_fd);
+        fd_close(x->report_read_fd);
+        fd_close(x->report_write_fd);
+}
+
+int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        Launcher *l = ASSERT_PTR(userdata);
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        _cleanup_(spec_done) Spec spec = { 0 };
+        _cleanup_free_ char *text = NULL;
+        uint8_t ticket[LAUNCHER_TICKET_SIZE];
+        ReeveError e = REEVE_ERROR_NULL;
+        const gid_t *groups;
+        size_t size, n_groups;
+        uid_t author;
+        int fd;
+
+        int r = sd_bus_message_read(m, "h", &fd);
+        if (r < 0)
+                return r;
+        r = spec_open(fd, &author, &text, &size, &e);
+        if (r >= 0)
+                r = spec_parse(&spec, text, size, &e);
+        if (r >= 0)
+                r = authorise(l, &spec, author, &groups, &n_groups, &e);
+        if (r >= 0)
+                r = ticket_make(l->key, author, spec.attempts, account_now(CLOCK_REALTIME), text, size,
+                                ticket, &e);
+        if (r < 0)
+                return server_reply_error(m, &e);
+
+        r = sd_bus_message_new_method_return(m, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', ticket, sizeof(ticket));
+        return r < 0 ? r : sd_bus_message_send(reply);
+}
+
+static int choose_backend(Launch *x, ReeveError *reterr)
+{
+        const char *wanted = x->request.backend;
+
+        x->backend = x->l->backend;
+        if (streq(wanted, "process"))
+                x->backend = RECORD_BACKEND_PROCESS;
+        else if (wanted[0] && !streq(wanted, "cgroup"))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                                       "there is no backend '%s'", wanted);
+        else if (wanted[0] && x->backend != RECORD_BACKEND_CGROUP)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                                       "this host has no cgroup v2 that may be written");
+        return 0;
+}
+
+static int check_ticket(Launch *x, ReeveError *reterr)
+{
+        uid_t carrier; /* the memfd may be a new one that reeved made of the stored bytes */
+        size_t size;
+
+        int r = spec_open(x->request.spec_fd, &carrier, &x->text, &size, reterr);
+        if (r >= 0)
+                r = ticket_check(x->l->key, x->request.ticket, account_now(CLOCK_REALTIME), x->text, size,
+                                 &x->ticket, reterr);
+        if (r >= 0)
+                r = spec_parse(&x->spec, x->text, size, reterr);
+        if (r < 0)
+                return r;
+        if (x->request.attempt < 1 || x->request.attempt > x->ticket.attempts)
+                return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "attempt",
+                                       "the ticket is good for %u attempts", x->ticket.attempts);
+        return 0;
+}
+
+static int connect_stdio(Launch *x, ReeveError *reterr)
+{
+        size_t next = 0;
+
+        for (size_t i = 0; i < SPEC_STDIO_COUNT; i++) {
+                const SpecStdio *s = x->spec.stdio + i;
+
+                x->child.stdio[i] = x->l->null_fd; /* an output file takes its place later */
+                if (s->kind != SPEC_STDIO_FD)
+                        continue;
+                if (next == x->request.n_fds || spec_stdio_matches(s, x->request.fds[next]) <= 0)
+                        return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "stdio",
+                                               "descriptor %zu is not the one that the author named", i);
+                x->child.stdio[i] = x->request.fds[next++];
+        }
+        if (next != x->request.n_fds)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "stdio",
+                                       "there are more descriptors than the author named");
+        return 0;
+}
+
+static bool is_ours(const Launch *x, size_t n_ours, const char *entry)
+{
+        size_t n = strcspn(entry, "=") + 1;
+
+        for (size_t i = 0; i < n_ours; i++)
+                if (strncmp(x->env[i], entry, n) == 0)
+                        return true;
+        return false;
+}
+
+static int make_environment(Launch *x, ReeveError *reterr)
+{
+        size_t n = 0;
+
+        x->env = NEW(const char *, x->spec.n_env + x->request.n_env + 3);
+        if (!x->env)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "environment");
+        snprintf(x->env_task, sizeof(x->env_task), "REEVE_TASK_ID=%s", x->spec.task_id);
+        snprintf(x->env_attempt, sizeof(x->env_attempt), "REEVE_ATTEMPT=%u", x->request.attempt);
+        x->env[n++] = x->env_task;
+        x->env[n++] = x->env_attempt;
+        for (size_t i = 0; i < x->request.n_env; i++)
+                if (!is_ours(x, 2, x->request.env[i]))
+                        x->env[n++] = x->request.env[i];
+
+        size_t n_ours = n;
+        x->child.search_path = DEFAULT_SEARCH_PATH;
+        for (size_t i = 0; i < x->spec.n_env; i++) {
+                const char *path = string_after(x->spec.env[i], "PATH=");
+
+                if (path)
+                        x->child.search_path = path;
+                if (!is_ours(x, n_ours, x->spec.env[i]))
+                        x->env[n++] = x->spec.env[i];
+        }
+        x->env[n] = NULL;
+        return 0;
+}
+
+/* Everything that can be refused without having done anything. */
+static int prepare(Launch *x, sd_bus_message *m, ReeveError *reterr)
+{
+        int r = request_read(&x->request, m, reterr);
+        if (r >= 0)
+                r = check_ticket(x, reterr);
+        if (r >= 0)
+                r = choose_backend(x, reterr);
+        if (r >= 0)
+                r = authorise(x->l, &x->spec, x->ticket.uid, &x->child.groups, &x->child.n_groups, reterr);
+        if (r < 0)
+                return r;
+
+        uint32_t controllers = x->backend == RECORD_BACKEND_CGROUP ? x->l->pool.controllers : 0;
+        r = limits_resolve(&x->limits, x->spec.limits, x->spec.n_limits, controllers, reterr);
+        if (r >= 0)
+                r = limits_resolve(&x->limits, x->request.limits, x->request.n_limits, controllers, reterr);
+        if (r >= 0)
+                r = connect_stdio(x, reterr);
+        if (r >= 0)
+                r = make_environment(x, reterr);
+        return r;
+}
+
+static int refuse_replay(const Launch *x, ReeveError *reterr)
+{
+        return reeve_error_set(reterr, REEVE_ERROR_ALREADY_EXISTS, "attempt",
+                               "attempt %u of %s was started before", x->request.attempt, x->spec.task_id);
+}
+
+static int fill_claim(Launch *x)
+{
+        Record *r = x->record;
+        usec_t grace = MIN(x->spec.grace_usec, x->request.grace_usec);
+
+        r->backend = x->backend;
+        r->author_uid = x->ticket.uid;
+        r->run_uid = x->spec.uid;
+        r->run_gid = x->spec.gid;
+        memcpy(r->boot_id, x->l->boot_id, sizeof(r->boot_id));
+        memcpy(r->serial, x->ticket.serial, sizeof(r->serial));
+        r->claimed_realtime_usec = account_now(CLOCK_REALTIME);
+        r->claimed_boottime_usec = account_now(CLOCK_BOOTTIME);
+        r->grace_usec = grace == USEC_INFINITY ? KEEPER_GRACE_DEFAULT_USEC : MIN(grace, GRACE_MAX_USEC);
+        r->output_cap_bytes = x->request.output_cap_bytes;
+        atomic_store(&r->deadline_boottime_usec, x->request.deadline_boottime_usec);
+        if (x->backend != RECORD_BACKEND_CGROUP)
+                return 0;
+        return pool_leaf_path(&x->l->pool, x->spec.uid, x->name, r->cgroup, sizeof(r->cgroup));
+}
+
+static int claim(Launch *x, ReeveError *reterr)
+{
+        Launcher *l = x->l;
+
+        int r = spent_has(l->spent_fd, x->ticket.serial, x->request.attempt);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, NULL, "list of spent tickets");
+        if (r > 0)
+                return refuse_replay(x, reterr);
+        r = record_create(l->records_fd, x->spec.task_id, x->request.attempt, &x->record, &x->record_fd);
+        if (r == -EEXIST)
+                return refuse_replay(x, reterr);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, NULL, "cannot create the record");
+        r = fill_claim(x);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, "task", "cannot claim the attempt");
+        record_set_phase(x->record, RECORD_CLAIMED);
+        CRASH_POINT("launcher", "claim");
+
+        r = spent_add(l->spent_fd, x->ticket.serial, x->request.attempt);
+        return r < 0 ? reeve_error_errno(reterr, r, NULL, "list of spent tickets") : 0;
+}
+
+static int open_output(Launch *x, ReeveError *reterr)
+{
+        for (size_t i = 0; i < SPEC_STDIO_COUNT; i++) {
+                if (x->spec.stdio[i].kind != SPEC_STDIO_OUTPUT)
+                        continue;
+                int r = x->output_fd >= 0 ? 0
+                                          : output_create(x->l->output_fd, x->name, x->l->reeve_gid,
+                                                          &x->output_fd);
+                if (r < 0)
+                        return reeve_error_errno(reterr, r, NULL, "cannot create the output file");
+                x->child.stdio[i] = x->output_fd;
+        }
+        return 0;
+}
+
+static int make_place(Launch *x, ReeveError *reterr)
+{
+        int fds[2], r = 0;
+
+        if (x->backend == RECORD_BACKEND_CGROUP) {
+                r = pool_make_leaf(&x->l->pool, x->spec.uid, x->record->cgroup, &x->leaf_fd,
+                                   &x->record->cgroup_id);
+                if (r < 0)
+                        return reeve_error_errno(reterr, r, NULL, "cannot make the cgroup");
+                CRASH_POINT("launcher", "mkdir");
+                r = limits_apply(&x->l->pool, x->leaf_fd, x->record->cgroup, &x->limits, reterr);
+        }
+        if (r >= 0)
+                r = open_output(x, reterr);
+        if (r < 0)
+                return r;
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return reeve_error_errno(reterr, errno, NULL, "cannot make the exec pipe");
+        x->report_read_fd = fds[0];
+        x->report_write_fd = fds[1];
+        fd_set_nonblock(x->report_read_fd,
+                        true); /* the writer's end stays blocking: another file description */
+        return 0;
+}
+
+static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
+{
+        Launcher *l = x->l;
+        Keeper k = {
+                .record = x->record,
+                .record_fd = x->record_fd,
+                .mount_fd = l->pool.mount_fd,
+                .leaf_fd = x->leaf_fd,
+                .output_fd = x->output_fd,
+                .proc_fd = l->proc_fd,
+                .controllers = l->pool.controllers,
+                .settle_usec = l->settle_usec,
+                .child = &x->child,
+                .task_fd = -EBADF,
+        };
+        int wanted = x->spec.has_oom_score_adjust ? x->spec.oom_score_adjust : 0;
+
+        x->child.spec = &x->spec;
+        x->child.env = (char *const *)x->env;
+        x->child.oom_score_adj = wanted == l->oom_score_adj ? INT_MIN : wanted;
+        x->child.report_fd = x->report_write_fd;
+        x->child.proc_fd = l->proc_fd;
+
+        pid_t pid = keeper_clone(l->pool.keepers_fd);
+        if (pid < 0)
+                return reeve_error_errno(reterr, pid, NULL, "cannot start a keeper");
+        if (pid == 0)
+                keeper_run(&k);
+        CRASH_POINT("launcher", "keeper-forked");
+        int r = watch_launch(l, pid, x->name, m, TAKE_FD(x->report_read_fd));
+        if (r < 0) /* it runs and its record will tell */
+                return reeve_error_errno(reterr, r, NULL, "cannot watch the keeper");
+        return 0;
+}
+
+int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        _cleanup_(launch_done) Launch x = {
+                .l = ASSERT_PTR(userdata),
+                .record_fd = -EBADF,
+                .leaf_fd = -EBADF,
+                .output_fd = -EBADF,
+                .report_read_fd = -EBADF,
+                .report_write_fd = -EBADF,
+        };
+        ReeveError e = REEVE_ERROR_NULL;
+
+        int r = prepare(&x, m, &e);
+        if (r < 0)
+                return server_reply_error(m, &e);
+
+        task_attempt_name(x.spec.task_id, x.request.attempt, x.name);
+        r = claim(&x, &e);
+        if (r >= 0)
+                r = make_place(&x, &e);
+        if (r < 0) {
+                if (x.record)
+                        recover_undo(x.l, x.record, x.name);
+                return server_reply_error(m, &e);
+        }
+        r = fork_keeper(&x, m, &e);
+        return r < 0 ? server_reply_error(m, &e) : 1; /* answered later */
+}

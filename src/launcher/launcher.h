@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the parts of the launcher share: the places that it opened once at start, and the attempts that it watches. */
+
+#include <sys/resource.h>
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "basic/error.h"
+#include "basic/list.h"
+#include "common/instance.h"
+#include "common/launcher-protocol.h"
+#include "common/record/record.h"
+#include "launcher/members.h"
+#include "launcher/pool.h"
+#include "launcher/ticket.h"
+
+#define LAUNCHER_BUCKETS 1024
+
+typedef struct Launcher {
+        Instance instance;
+        uid_t reeve_uid;
+        gid_t reeve_gid;
+        RecordBackend backend; /* the best that this host has */
+        Pool pool;             /* of backend cgroup */
+        const TicketKey *key;
+        uint8_t boot_id[16];
+        struct rlimit rlimits[RLIM_NLIMITS]; /* what tasks inherit */
+        int oom_score_adj;                   /* likewise */
+        usec_t settle_usec;                  /* see Keeper */
+        int records_fd, output_fd, state_fd, spent_fd, proc_fd, null_fd, pid_fd, listen_fd;
+        sd_event *event;
+        ListLink watched[LAUNCHER_BUCKETS]; /* by keeper pid */
+} Launcher;
+
+/* ---- setup.c ---- */
+
+/* Everything that happens before the first request: user, directories, lock, key, backend, clean inheritance. */
+int launcher_setup(Launcher *l, const char *user, const char *pool, const char *backend, ReeveError *reterr);
+void launcher_done(Launcher *l);
+
+/* ---- server.c ---- */
+
+/* Listens; each connection of user reeve or root is served. */
+int server_start(Launcher *l, ReeveError *reterr);
+
+/* Answers a call with an error of the error table. */
+int server_reply_error(sd_bus_message *call, const ReeveError *e);
+
+/* ---- launch.c, control.c, describe.c: the methods. Each answers its call, now or later, and fails only for lack of
+ * memory or a connection that is gone. ---- */
+
+int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_signal(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_freeze(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_thaw(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_set_deadline(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+
+/* ---- watch.c: keepers, from the fork to the account ---- */
+
+/* Watches the keeper `pid` of record `name`, a child of ours. `call` is the open Launch, answered when `report_fd`
+ * (taken) tells how exec went. */
+int watch_launch(Launcher *l, pid_t pid, const char *name, sd_bus_message *call, int report_fd);
+
+/* Watches a keeper of an earlier launcher. */
+int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start);
+
+/* Reaps what has ended; on SIGCHLD. */
+int watch_on_sigchld(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata);
+
+/* ---- recover.c ---- */
+
+/* Brings everything that an earlier launcher left into order; at start. */
+void recover_all(Launcher *l);
+
+/* What is to be done about a record whose keeper is gone: undone if it never ran, adopted if it runs. 1 if the
+ * attempt never ran, 0 otherwise. */
+int recover_record(Launcher *l, const char *name);
+
+/* Takes back a claimed attempt: spent file, leaf, record. */
+void recover_undo(Launcher *l, const Record *r, const char *name);
+
+/* Maps a record for writing without its lock; NULL if there is none that is sound. Unmap with record_unmap(). */
+Record *recover_map_writable(Launcher *l, const char *name);

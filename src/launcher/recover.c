@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What a record says when nobody holds its lock:
+ *
+ *     new, claimed   it provably never ran: everything about it is taken back
+ *     started        its keeper was killed: a new one adopts the task, alive or not
+ *     ended          complete; only its leaf may be left
+ *
+ * Records of another boot are reeved's business alone: their processes are gone, and so is their cgroup. A record
+ * that is not sound is left for people to look at. A held lock means that a keeper lives, started by an earlier
+ * launcher: it is watched, so that its death is noticed. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "basic/fd.h"
+#include "basic/log.h"
+#include "launcher/keeper.h"
+#include "launcher/launcher.h"
+#include "launcher/proc.h"
+#include "launcher/spent.h"
+
+Record *recover_map_writable(Launcher *l, const char *name)
+{
+        Record *r = NULL;
+
+        return record_map_writable(l->records_fd, name, &r) < 0 ? NULL : r;
+}
+
+void recover_undo(Launcher *l, const Record *r, const char *name)
+{
+        assert(l);
+        assert(r);
+        assert(name);
+
+        if (record_phase(r) >= RECORD_CLAIMED)
+                (void)spent_remove(l->spent_fd, r->serial, r->attempt);
+        if (r->cgroup[0] && l->pool.mount_fd >= 0)
+                (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+        unlinkat(l->output_fd, name, 0);
+        unlinkat(l->records_fd, name, 0);
+}
+
+static int adopt(Launcher *l, Record *r, int record_fd, const char *name)
+{
+        _cleanup_fd_ int task_fd = proc_open(l->proc_fd, r->task_pid, r->task_start);
+        _cleanup_fd_ int leaf_fd = -EBADF;
+        ProcStat st;
+
+        if (r->cgroup[0] && l->pool.mount_fd >= 0)
+                leaf_fd = openat(l->pool.mount_fd, r->cgroup,
+                                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        _cleanup_fd_ int output_fd = openat(l->output_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+        Keeper k = {
+                .record = r,
+                .record_fd = record_fd,
+                .mount_fd = l->pool.mount_fd,
+                .leaf_fd = leaf_fd,
+                .output_fd = output_fd,
+                .proc_fd = l->proc_fd,
+                .controllers = l->pool.controllers,
+                .settle_usec = l->settle_usec,
+                .task_fd = task_fd,
+                .launcher_is_parent = task_fd >= 0 && proc_stat(l->proc_fd, r->task_pid, &st) >= 0 &&
+                                      st.ppid == getpid(),
+        };
+
+        record_set_flag(r, RECORD_FLAG_ADOPTED);
+        pid_t pid = keeper_clone(l->pool.keepers_fd);
+        if (pid == 0)
+                keeper_run(&k);
+        if (pid < 0)
+                return log_error_errno(pid, "cannot adopt %s", name);
+        return watch_launch(l, pid, name, NULL, -EBADF);
+}
+
+/* Somebody holds the lock: the keeper, or its child that has not executed yet. */
+static void watch_holder(Launcher *l, const char *name)
+{
+        const Record *r = NULL;
+        pid_t pid = 0;
+        uint64_t start = 0;
+
+        if (record_map(l->records_fd, name, &r) >= 0) {
+                pid = r->keeper_pid;
+                start = r->keeper_start;
+                record_unmap(r);
+        }
+        if (watch_stranger(l, name, pid, start) < 0)
+                log_error("cannot watch the keeper of %s", name);
+}
+
+static int recover_locked(Launcher *l, Record *r, int fd, const char *name)
+{
+        if (memcmp(r->boot_id, l->boot_id, sizeof(r->boot_id)) != 0)
+                return 0;
+        switch (record_phase(r)) {
+        case RECORD_STARTED:
+                adopt(l, r, fd, name);
+                return 0;
+        case RECORD_ENDED:
+                if (r->cgroup[0] && l->pool.mount_fd >= 0)
+                        (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+                return 0;
+        case RECORD_NEW:
+        case RECORD_CLAIMED:
+        case _RECORD_PHASE_MAX:
+        default:
+                log_notice("%s never ran: taken back", name);
+                recover_undo(l, r, name);
+                return 1;
+        }
+}
+
+int recover_record(Launcher *l, const char *name)
+{
+        _cleanup_fd_ int fd = -EBADF;
+        Record *r = NULL;
+
+        assert(l);
+        assert(name);
+
+        int k = record_adopt(l->records_fd, name, &r, &fd);
+        if (k == -EAGAIN) { /* the launcher died while it created it, and with it the lock */
+                unlinkat(l->records_fd, name, 0);
+                return 1;
+        }
+        if (k == 0)
+                watch_holder(l, name);
+        else if (k < 0 && k != -ENOENT)
+                log_warning_errno(k, "record %s", name);
+        if (k <= 0)
+                return 0;
+        k = recover_locked(l, r, fd, name);
+        record_unmap(r);
+        return k;
+}
+
+static void on_leaf(const char *path, const char *name, void *userdata)
+{
+        Launcher *l = ASSERT_PTR(userdata);
+
+        if (faccessat(l->records_fd, name, F_OK, 0) == 0)
+                return;
+        log_notice("cgroup %s has no record: removed", path);
+        _cleanup_fd_ int fd = openat(l->pool.mount_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd >= 0)
+                members_kill(&(Members){ .proc_fd = l->proc_fd, .leaf_fd = fd });
+        (void)pool_remove_leaf(l->pool.mount_fd, path);
+}
+
+void recover_all(Launcher *l)
+{
+        const struct dirent *d;
+
+        assert(l);
+
+        int fd = openat(l->records_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+        if (!dir) {
+                fd_close(fd);
+                log_error_errno(errno, "cannot read the records");
+                return;
+        }
+        while ((d = readdir(dir))) {
+                char id[TASK_ID_MAX + 1];
+                unsigned attempt;
+
+                if (task_attempt_name_parse(d->d_name, id, &attempt) >= 0)
+                        recover_record(l, d->d_name);
+        }
+        closedir(dir);
+        if (l->backend == RECORD_BACKEND_CGROUP)
+                pool_each_leaf(&l->pool, on_leaf, l);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The arguments of Launch, as they came in. */
+
+#include <systemd/sd-bus.h>
+
+#include "common/launcher-protocol.h"
+#include "common/spec/spec.h"
+
+#define REQUEST_ENV_MAX 64
+
+typedef struct Request {
+        int spec_fd; /* this and all else is borrowed from the message */
+        const uint8_t *ticket;
+        uint32_t attempt;
+        const char *backend; /* "" : the best */
+        SpecLimit limits[SPEC_LIMITS_MAX];
+        size_t n_limits;
+        const char *env[REQUEST_ENV_MAX];
+        size_t n_env;
+        uint64_t deadline_boottime_usec, grace_usec,
+                        output_cap_bytes; /* UINT64_MAX, UINT64_MAX, 0: not given */
+        int fds[SPEC_STDIO_COUNT];
+        size_t n_fds;
+} Request;
+
+/* Reads the message. InvalidArgument for what reeved may not add, LimitExceeded for too much of it; a message of
+ * another signature is -EBADMSG or similar with Internal. */
+int request_read(Request *q, sd_bus_message *m, ReeveError *reterr);

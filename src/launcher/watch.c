@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* A keeper is watched from its fork until it has ended *and* its exec pipe is closed. Only both together say what
+ * there is to do: a keeper may be killed while its child, which holds pipe and lock, is still on the way to exec.
+ *
+ *     pipe: started, end of file        -> exec succeeded: Launch is answered
+ *     pipe: started, errno, end of file -> exec failed: Launch is answered with it
+ *     keeper ended with 0               -> the account is in the record; nothing to do
+ *     keeper ended in any other way     -> recover_record() decides: it never ran, or it is adopted
+ *
+ * As the subreaper the launcher becomes the parent of what killed keepers leave. What ends then is entered in its
+ * record, if it is a main process, before it is reaped; other orphans are reaped and no more.
+ *
+ * Nothing here is needed for an account: a launcher that dies loses this table and nothing else. */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "basic/crash.h"
+#include "basic/fd.h"
+#include "basic/log.h"
+#include "launcher/account.h"
+#include "launcher/keeper.h"
+#include "launcher/launcher.h"
+#include "launcher/proc.h"
+
+#define RETRY_USEC (20 * USEC_PER_MSEC)
+
+typedef struct Watched {
+        ListLink link;
+        Launcher *l;
+        pid_t keeper;
+        char name[TASK_ATTEMPT_NAME_SIZE];
+        sd_bus_message *call;    /* open Launch, or NULL */
+        sd_event_source *report; /* exec pipe, while it is open */
+        sd_event_source *event;  /* pidfd or timer of a keeper that is no child of ours */
+        ChildReport started;     /* pid 0: not yet */
+        ChildReport failed;      /* error 0: not */
+        bool keeper_gone, keeper_did_it;
+} Watched;
+
+static Watched *watched_free(Watched *w)
+{
+        if (!w)
+                return NULL;
+        list_remove(&w->link);
+        sd_bus_message_unref(w->call);
+        sd_event_source_disable_unref(w->report);
+        sd_event_source_disable_unref(w->event);
+        free(w);
+        return NULL;
+}
+DEFINE_CLEANUP_FUNC(Watched *, watched_free)
+
+static Watched *watched_new(Launcher *l, pid_t keeper, const char *name)
+{
+        Watched *w = NEW0(Watched, 1);
+
+        if (!w)
+                return NULL;
+        w->l = l;
+        w->keeper = keeper;
+        strcpy(w->name, name);
+        list_append(l->watched + (unsigned)keeper % LAUNCHER_BUCKETS, &w->link);
+        return w;
+}
+
+static void answer(Watched *w, const ReeveError *e)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = TAKE_PTR(w->call);
+        const Record *r = NULL;
+
+        if (!call)
+                return;
+        CRASH_POINT("launcher", "exec");
+        if (e) {
+                server_reply_error(call, e);
+                return;
+        }
+        /* Where it lives is in the record alone. */
+        int k = record_map(w->l->records_fd, w->name, &r);
+        k = sd_bus_reply_method_return(call, "ittts", w->started.pid, w->started.start,
+                                       w->started.realtime_usec, w->started.boottime_usec,
+                                       k < 0 ? "" : r->cgroup);
+        if (k < 0 && k != -ENOTCONN && k != -ECONNRESET)
+                log_debug_errno(k, "cannot answer Launch of %s", w->name);
+        if (r)
+                record_unmap(r);
+}
+
+static void settle(Watched *w)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (!w->keeper_gone || w->report)
+                return;
+        if (!w->keeper_did_it) {
+                log_notice("keeper of %s ended before its task", w->name);
+                recover_record(w->l, w->name);
+        }
+        if (w->call) {
+                reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL,
+                                "the keeper of the task could not start it");
+                if (w->failed.error)
+                        reeve_error_errno(&e, w->failed.error, NULL, "the keeper could not start the task");
+                e.code = REEVE_ERROR_UNAVAILABLE;
+                answer(w, &e);
+        }
+        watched_free(w);
+}
+
+/* Reads what is in the pipe; true at its end. */
+static bool read_reports(Watched *w)
+{
+        int fd = sd_event_source_get_io_fd(w->report);
+        ChildReport report;
+        ssize_t n;
+
+        while ((n = read(fd, &report, sizeof(report))) == (ssize_t)sizeof(report)) {
+                if (report.error == 0)
+                        w->started = report;
+                else
+                        w->failed = report;
+        }
+        return n >= 0 || (errno != EAGAIN && errno != EINTR);
+}
+
+static int on_report(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+        Watched *w = ASSERT_PTR(userdata);
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (!read_reports(w))
+                return 0;
+        w->report = sd_event_source_disable_unref(w->report);
+        if (w->started.pid && w->failed.error) {
+                w->failed.path[sizeof(w->failed.path) - 1] = '\0';
+                reeve_error_set(&e, REEVE_ERROR_EXEC_FAILED, NULL, "%d %s", w->failed.error, w->failed.path);
+                answer(w, &e);
+        } else if (w->started.pid)
+                answer(w, NULL);
+        settle(w);
+        return 0;
+}
+
+int watch_launch(Launcher *l, pid_t pid, const char *name, sd_bus_message *call, int report_fd)
+{
+        _cleanup_fd_ int fd = report_fd;
+        _cleanup_(watched_freep) Watched *w = watched_new(l, pid, name);
+
+        if (!w)
+                return -ENOMEM;
+        if (fd >= 0) {
+                int r = sd_event_add_io(l->event, &w->report, fd, EPOLLIN, on_report, w);
+                if (r < 0)
+                        return r;
+                sd_event_source_set_io_fd_own(w->report, true);
+                TAKE_FD(fd);
+        }
+        w->call = sd_bus_message_ref(call);
+        TAKE_PTR(w);
+        return 0;
+}
+
+static int on_stranger(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+        Watched *w = ASSERT_PTR(userdata);
+
+        recover_record(w->l, w->name);
+        watched_free(w);
+        return 0;
+}
+
+static int on_retry(sd_event_source *s, uint64_t now, void *userdata)
+{
+        return on_stranger(s, -1, 0, userdata);
+}
+
+int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start)
+{
+        _cleanup_(watched_freep) Watched *w = watched_new(l, 0, name);
+        int r;
+
+        if (!w)
+                return -ENOMEM;
+        _cleanup_fd_ int fd = proc_open(l->proc_fd, pid, start);
+        if (fd >= 0)
+                r = sd_event_add_io(l->event, &w->event, fd, EPOLLIN, on_stranger, w);
+        else /* the lock is held by a child on its way to exec */
+                r = sd_event_add_time_relative(l->event, &w->event, CLOCK_MONOTONIC, RETRY_USEC, 0, on_retry,
+                                               w);
+        if (r < 0)
+                return r;
+        if (fd >= 0) {
+                sd_event_source_set_io_fd_own(w->event, true);
+                TAKE_FD(fd);
+        }
+        TAKE_PTR(w);
+        return 0;
+}
+
+static Watched *find_keeper(Launcher *l, pid_t pid)
+{
+        LIST_FOREACH(l->watched + (unsigned)pid % LAUNCHER_BUCKETS, link) {
+                Watched *w = container_of(link, Watched, link);
+                if (w->keeper == pid)
+                        return w;
+        }
+        return NULL;
+}
+
+/* The record whose main process this is; it may have started a moment ago. */
+static Record *find_task(Launcher *l, pid_t pid, bool adopted_too)
+{
+        for (size_t i = 0; i < LAUNCHER_BUCKETS; i++)
+                LIST_FOREACH(l->watched + i, link) {
+                        Watched *w = container_of(link, Watched, link);
+
+                        if (w->report)
+                                read_reports(w); /* the end of file is seen again by on_report() */
+                        if (w->started.pid != 0 && w->started.pid != pid)
+                                continue;
+                        if (w->started.pid == 0 && !adopted_too)
+                                continue;
+                        Record *r = recover_map_writable(l, w->name);
+                        if (r && r->task_pid == pid)
+                                return r;
+                        if (r)
+                                record_unmap(r);
+                }
+        return NULL;
+}
+
+static void bury_orphan(Launcher *l, const Corpse *c)
+{
+        Record *r = find_task(l, c->info.si_pid, false) ?: find_task(l, c->info.si_pid, true);
+
+        if (!r)
+                return;
+        account_add(r, l->proc_fd, c, true);
+        record_wake(r);
+        record_unmap(r);
+}
+
+int watch_on_sigchld(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata)
+{
+        Launcher *l = ASSERT_PTR(userdata);
+        Corpse c;
+
+        while (account_next(&c) > 0) {
+                Watched *w = find_keeper(l, c.info.si_pid);
+
+                if (!w)
+                        bury_orphan(l, &c);
+                account_reap(&c);
+                if (!w)
+                        continue;
+                w->keeper_gone = true;
+                w->keeper_did_it = c.info.si_code == CLD_EXITED && c.info.si_status == EXIT_SUCCESS;
+                settle(w);
+        }
+        return 0;
+}

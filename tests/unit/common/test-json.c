@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <math.h>
+
+#include "basic/strings.h"
+#include "common/json/json.h"
+#include "tests/unit/test.h"
+
+typedef struct Target {
+        const char *name;
+        int64_t n;
+        bool flag;
+        double real;
+        json_t *object, *array;
+} Target;
+
+static const JsonField fields[] = {
+        { "name", JSON_FIELD_STRING, offsetof(Target, name), JSON_FIELD_MANDATORY, 8 },
+        { "n", JSON_FIELD_INTEGER, offsetof(Target, n), 0, 0 },
+        { "flag", JSON_FIELD_BOOLEAN, offsetof(Target, flag), 0, 0 },
+        { "real", JSON_FIELD_NUMBER, offsetof(Target, real), 0, 0 },
+        { "object", JSON_FIELD_OBJECT, offsetof(Target, object), 0, 0 },
+        { "array", JSON_FIELD_ARRAY, offsetof(Target, array), 0, 0 },
+};
+
+static void test_dispatch(void **state)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+        Target t = { .n = 7 };
+        _cleanup_json_ json_t *j = json_loads(
+                        "{\"name\":\"12345678\",\"n\":null,\"flag\":true,\"real\":3,\"object\":{},"
+                        "\"array\":[1]}",
+                        0, NULL);
+
+        assert_ok(json_dispatch(j, fields, ELEMENTSOF(fields), &t, &e), e);
+        assert_string_equal(t.name, "12345678");
+        assert_int_equal(t.n, 7); /* null leaves it */
+        assert_true(t.flag);
+        assert_true(t.real == 3);
+        assert_non_null(t.object);
+        assert_int_equal(json_array_size(t.array), 1);
+}
+
+static void test_dispatch_refuses(void **state)
+{
+        static const struct {
+                const char *text;
+                ReeveErrorCode code;
+                const char *field;
+        } cases[] = {
+                { "[]", REEVE_ERROR_INVALID_ARGUMENT, "" },
+                { "{}", REEVE_ERROR_INVALID_ARGUMENT, "name" },
+                { "{\"name\":null}", REEVE_ERROR_INVALID_ARGUMENT, "name" },
+                { "{\"name\":1}", REEVE_ERROR_INVALID_ARGUMENT, "name" },
+                { "{\"name\":\"123456789\"}", REEVE_ERROR_LIMIT_EXCEEDED, "name" },
+                { "{\"name\":\"a\\u0000b\"}", REEVE_ERROR_INVALID_ARGUMENT, "name" },
+                { "{\"name\":\"\",\"other\":1}", REEVE_ERROR_INVALID_ARGUMENT, "other" },
+                { "{\"name\":\"\",\"other\":null}", REEVE_ERROR_INVALID_ARGUMENT, "other" },
+                { "{\"name\":\"\",\"n\":1.0}", REEVE_ERROR_INVALID_ARGUMENT, "n" },
+                { "{\"name\":\"\",\"n\":\"1\"}", REEVE_ERROR_INVALID_ARGUMENT, "n" },
+                { "{\"name\":\"\",\"flag\":0}", REEVE_ERROR_INVALID_ARGUMENT, "flag" },
+                { "{\"name\":\"\",\"real\":true}", REEVE_ERROR_INVALID_ARGUMENT, "real" },
+                { "{\"name\":\"\",\"object\":[]}", REEVE_ERROR_INVALID_ARGUMENT, "object" },
+                { "{\"name\":\"\",\"array\":{}}", REEVE_ERROR_INVALID_ARGUMENT, "array" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                ReeveError e = REEVE_ERROR_NULL;
+                Target t = { 0 };
+                _cleanup_json_ json_t *j = json_loads(cases[i].text, JSON_ALLOW_NUL, NULL);
+                assert_non_null(j);
+                assert_error(json_dispatch(j, fields, ELEMENTSOF(fields), &t, &e), e, cases[i].code,
+                             cases[i].field);
+        }
+}
+
+static int parse(const char *text, size_t n, unsigned depth)
+{
+        _cleanup_json_ json_t *j = NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+
+        int r = json_parse(text, n, depth, &j, &e);
+        assert_int_equal(r < 0, !j);
+        if (r < 0)
+                assert_true(e.code == REEVE_ERROR_INVALID_ARGUMENT && e.text[0]);
+        return r;
+}
+
+static void test_parse(void **state)
+{
+        static const struct {
+                const char *text;
+                int expected;
+        } cases[] = {
+                { "{}", 0 },
+                { " [1, 2.5, null, true, \"\\\"[[[[[[\"] ", 0 },
+                { "\"text\"", 0 },
+                { "[[[[]]]]", 0 },
+                { "[[[[]],[[]]]]", 0 },
+                { "[[[[[]]]]]", -EINVAL },
+                { "{\"a\":{\"a\":{\"a\":{\"a\":{}}}}}", -EINVAL },
+                { "", -EINVAL },
+                { "{", -EINVAL },
+                { "\"", -EINVAL },
+                { "\"\\", -EINVAL },
+                { "{} {}", -EINVAL },
+                { "{\"a\":1,\"a\":1}", -EINVAL },
+                { "{\"a\":01}", -EINVAL },
+                { "[1e999]", -EINVAL },
+                { "[99999999999999999999]", -EINVAL },
+                { "[\"\\u0000\"]", -EINVAL },
+                { "[\"\\ud800\"]", -EINVAL },
+                { "[\"\xff\"]", -EINVAL },
+                { "[\"\xc0\x80\"]", -EINVAL },
+                { "[\"\xed\xa0\x80\"]", -EINVAL },
+                { "[\"\n\"]", -EINVAL },
+                { "[1,]", -EINVAL },
+                { "]]]]", -EINVAL },
+                { "NaN", -EINVAL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++)
+                assert_errno(parse(cases[i].text, strlen(cases[i].text), 4), cases[i].expected,
+                             cases[i].text);
+        assert_errno(parse("[]\0", 3, 4), -EINVAL, "NUL behind");
+        assert_errno(parse(NULL, 0, 4), -EINVAL, "NULL");
+}
+
+/* However deep: an error and no overflow of the stack. */
+static void test_parse_bottomless(void **state)
+{
+        size_t n = 4 * 1024 * 1024;
+        _cleanup_free_ char *text = malloc(n);
+
+        assert_non_null(text);
+        memset(text, '[', n);
+        assert_errno(parse(text, n, 64), -EINVAL, "4 Mi brackets");
+}
+
+static void test_parse_says_where(void **state)
+{
+        _cleanup_json_ json_t *j = NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert_error(json_parse("{\n\"a\": tru}", 11, 4, &j, &e), e, REEVE_ERROR_INVALID_ARGUMENT, "");
+        assert_non_null(string_after(e.text, "line 2, column "));
+        assert_error(json_parse("[[[", 3, 2, &j, &e), e, REEVE_ERROR_INVALID_ARGUMENT, "");
+        assert_non_null(string_after(e.text, "byte 2: "));
+}
+
+static void test_set_and_get(void **state)
+{
+        _cleanup_json_ json_t *j = json_object();
+
+        assert_int_equal(json_set_string(j, "s", "x"), 0);
+        assert_int_equal(json_set_string(j, "nothing", NULL), 0);
+        assert_int_equal(json_set_string(j, "bad", "\xff"), -ENOMEM);
+        assert_int_equal(json_set_integer(j, "i", INT64_MIN), 0);
+        assert_int_equal(json_set_bool(j, "b", false), 0);
+        assert_int_equal(json_set_real(j, "r", 0.5), 0);
+        assert_int_equal(json_set_real(j, "nan", NAN), -ENOMEM);
+        _cleanup_free_ char *text = json_format(j);
+        assert_string_equal(text, "{\"s\":\"x\",\"i\":-9223372036854775808,\"b\":false,\"r\":0.5}");
+
+        assert_string_equal(json_get_string(j, "s"), "x");
+        assert_null(json_get_string(j, "i"));
+        assert_null(json_get_string(j, "none"));
+        assert_null(json_get_string(NULL, "none"));
+        assert_true(json_get_integer(j, "i", 1) == INT64_MIN);
+        assert_int_equal(json_get_integer(j, "r", 1), 1);
+        assert_int_equal(json_get_integer(NULL, "r", 2), 2);
+}
+
+static void test_string_lossy(void **state)
+{
+        static const struct {
+                const char *text;
+                size_t n;
+                const char *expected;
+        } cases[] = {
+                { "", 0, "" },
+                { NULL, 0, "" },
+                { "plain", 5, "plain" },
+                { "h\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 10, "h\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
+                { "\xff-\xfe", 3, "\xef\xbf\xbd-\xef\xbf\xbd" },
+                { "cut \xc3", 5, "cut \xef\xbf\xbd" },
+                { "\xc0\x80", 2, "\xef\xbf\xbd\xef\xbf\xbd" },
+                { "a\0b", 3,
+                  "a\xef\xbf\xbd"
+                  "b" },
+                { "\n\t", 2, "\n\t" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_json_ json_t *j = json_string_lossy(cases[i].text, cases[i].n), *back = NULL;
+                assert_non_null(j);
+                assert_string_equal(json_string_value(j), cases[i].expected);
+                _cleanup_free_ char *text = json_format(j);
+                ReeveError e = REEVE_ERROR_NULL;
+                assert_ok(json_parse(text, strlen(text), 1, &back, &e), e);
+                assert_true(json_equal(j, back));
+        }
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_dispatch),
+                cmocka_unit_test(test_dispatch_refuses),
+                cmocka_unit_test(test_parse),
+                cmocka_unit_test(test_parse_bottomless),
+                cmocka_unit_test(test_parse_says_where),
+                cmocka_unit_test(test_set_and_get),
+                cmocka_unit_test(test_string_lossy),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
