@@ -49,6 +49,16 @@ _noreturn_ static void give_up(const Child *c, Record *r, int error, const char 
         _exit(127);
 }
 
+static void discard_pending(int signal)
+{
+        static const struct timespec no_time = { 0 };
+        sigset_t set;
+
+        sigemptyset(&set);
+        sigaddset(&set, signal);
+        sigtimedwait(&set, NULL, &no_time);
+}
+
 static void announce(const Child *c, Record *r)
 {
         ProcStat st;

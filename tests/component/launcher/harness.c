@@ -403,6 +403,7 @@ int order_call(Fixture *f, Order *o, const char *method, const char *types, ...)
 
 void order_forget(Fixture *f, Order *o)
 {
+        sd_bus_error_free(&o->error);
         assert_true(sd_bus_call_method(f->bus, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE, "Forget",
                                        &o->error, NULL, "a(su)", 1, o->spec.task_id, o->attempt) >= 0);
 }
