@@ -2,12 +2,13 @@
 
 /* The public certification of varlink implementations, both sides of it on our library:
  *
- *     varlink-certification DEFINITION SOCKET            serves org.varlink.certification until it is terminated
- *     varlink-certification --client DEFINITION SOCKET   goes through all steps, against whichever server is there
+ *     varlink-certification DEFINITION SOCKET            the server, until it is terminated
+ *     varlink-certification --client DEFINITION SOCKET   goes through all steps, with any server
  *
- * DEFINITION is the .varlink file. The server says "ready" on its standard output once clients can connect. Both sides
- * are one table: what a step is called with (that is what the step before returned) and what it returns. The client
- * passes on what the server returned, and checks it against the interface's definition, not against the table. */
+ * DEFINITION is the .varlink file. The server says "ready" on its standard output once clients can
+ * connect. Both sides are one table: what a step is called with (that is what the step before returned)
+ * and what it returns. The client passes on what the server returned, and checks it against the
+ * interface's definition, not against the table. */
 
 #include <signal.h>
 #include <stdio.h>
@@ -227,7 +228,8 @@ static int check_reply(const VarlinkIdl *idl, const char *name, const VarlinkRep
         return r < 0 ? log_full_reeve_error(LOG_ERR, &e, name) : 0;
 }
 
-/* Receives all replies of a call. *ret: the parameters of the last; with `more` those of the step after it. */
+/* Receives all replies of a call. *ret: the parameters of the last; with `more` those of the step after
+ * it. */
 static int receive_all(VarlinkClient *c, const VarlinkIdl *idl, const char *name, bool more, json_t **ret)
 {
         _cleanup_json_ json_t *strings = json_array();

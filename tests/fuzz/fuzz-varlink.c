@@ -2,10 +2,12 @@
 
 /* What any user of the host can send to reeved's socket. For any bytes:
  *
- * - the reader takes them in whatever pieces and hands out the same messages, and holds no more than it should;
- * - the server over a socket answers with varlink messages, at most one final reply for each message, and is idle or
- *   has disconnected afterwards; it never crashes, hangs or keeps a descriptor;
- * - the parser of interface definitions refuses with a position or accepts; and what it accepts can be checked against. */
+ * - the reader takes them in whatever pieces and hands out the same messages, and holds no more than it
+ *   should;
+ * - the server over a socket answers with varlink messages, at most one final reply for each message, and is
+ *   idle or has disconnected afterwards; it never crashes, hangs or keeps a descriptor;
+ * - the parser of interface definitions refuses with a position or accepts; and what it accepts can be
+ *   checked against. */
 
 #include <errno.h>
 #include <string.h>

@@ -2,14 +2,14 @@
 
 /* What jansson leaves to its users: limits, and errors that a person can act on.
  *
- * Text from outside goes through json_parse(). jansson parses recursively, up to 2,048 levels; we refuse earlier, by a
- * scan that only counts brackets outside of strings. It needs to be right for valid JSON only: what it misjudges in
- * broken text, jansson refuses anyway. Duplicate keys are refused, since two readers of one text would pick different
- * ones. "\u0000" is refused too (jansson's default), so that json_string_value() is the whole string wherever text
- * came from outside.
+ * Text from outside goes through json_parse(). jansson parses recursively, up to 2,048 levels; we refuse
+ * earlier, by a scan that only counts brackets outside of strings. It needs to be right for valid JSON only:
+ * what it misjudges in broken text, jansson refuses anyway. Duplicate keys are refused, since two readers of
+ * one text would pick different ones. "\u0000" is refused too (jansson's default), so that
+ * json_string_value() is the whole string wherever text came from outside.
  *
- * Objects are read by tables (json_dispatch()), so that an unknown field is an error and not silence. Conversions that
- * lose something (a real into an integer, a string into a number) are not made. */
+ * Objects are read by tables (json_dispatch()), so that an unknown field is an error and not silence.
+ * Conversions that lose something (a real into an integer, a string into a number) are not made. */
 
 #include "common/json/json.h"
 
@@ -216,8 +216,8 @@ char *json_format(const json_t *j)
         return json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
-/* Length of the valid character that starts at `text`, 0 if there is none. NUL counts as invalid: json_parse()
- * would refuse the string. */
+/* Length of the valid character that starts at `text`, 0 if there is none. NUL counts as invalid:
+ * json_parse() would refuse the string. */
 static size_t character_length(const char *text, size_t n)
 {
         if (text[0] == 0)

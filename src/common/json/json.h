@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* On top of jansson: reading objects field by field with errors that name the field, and small conveniences. */
+/* On top of jansson: reading objects field by field with errors that name the field, and small
+ * conveniences. */
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -31,8 +32,9 @@ typedef struct JsonField {
         size_t max; /* longest string in bytes, 0: any */
 } JsonField;
 
-/* Fills `target` from `object` by the table. Absent and null fields leave the target as it is. Unknown fields, wrong
- * types, strings too long or with NUL: InvalidArgument or LimitExceeded that names the field. */
+/* Fills `target` from `object` by the table. Absent and null fields leave the target as it is. Unknown
+ * fields, wrong types, strings too long or with NUL: InvalidArgument or LimitExceeded that names the
+ * field. */
 int json_dispatch(json_t *object, const JsonField *fields, size_t n_fields, void *target,
                   ReeveError *reterr);
 
@@ -48,11 +50,12 @@ const char *json_get_string(const json_t *object, const char *key);
 /* Integer of a field, `fallback` if absent or no integer. */
 int64_t json_get_integer(const json_t *object, const char *key, int64_t fallback);
 
-/* Parses text as UTF-8 JSON, any value: no duplicate keys, no "\u0000", at most `depth` levels. InvalidArgument with the
- * position, or Unavailable when memory is short. *ret is a new reference. */
+/* Parses text as UTF-8 JSON, any value: no duplicate keys, no "\u0000", at most `depth` levels.
+ * InvalidArgument with the position, or Unavailable when memory is short. *ret is a new reference. */
 int json_parse(const char *text, size_t size, unsigned depth, json_t **ret, ReeveError *reterr);
 /* Compact text (caller frees); NULL when memory is short. */
 char *json_format(const json_t *j);
 
-/* Replaces invalid UTF-8 and NUL by U+FFFD so that any bytes can be shown as a JSON string. NULL when memory is short. */
+/* Replaces invalid UTF-8 and NUL by U+FFFD so that any bytes can be shown as a JSON string. NULL when
+ * memory is short. */
 json_t *json_string_lossy(const char *text, size_t n);

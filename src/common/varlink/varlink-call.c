@@ -2,13 +2,13 @@
 
 /* Calls, and the order of their replies.
  *
- * A connection lists its calls that expect a reply in the order of their arrival. Only the first of them (the head)
- * writes to the connection's queue. What a later one says is serialised into its own `held` queue; when it becomes the
- * head that is moved over at once, and if it was answered already it leaves and the next one is looked at. An
- * answered call that waits is kept by a reference of the list.
+ * A connection lists its calls that expect a reply in the order of their arrival. Only the first of them
+ * (the head) writes to the connection's queue. What a later one says is serialised into its own `held`
+ * queue; when it becomes the head that is moved over at once, and if it was answered already it leaves and
+ * the next one is looked at. An answered call that waits is kept by a reference of the list.
  *
- * oneway calls are in a list of their own: nobody waits for them, but they count for the limits and learn when
- * their peer has gone.
+ * oneway calls are in a list of their own: nobody waits for them, but they count for the limits and learn
+ * when their peer has gone.
  *
  * A call outlives its connection: `connection` is NULL then, and everything said to it is discarded. */
 
@@ -284,8 +284,8 @@ int varlink_call_reeve_error(VarlinkCall *c, const ReeveError *e)
         const ErrorTableEntry *entry = error_table_get(e->code);
         _cleanup_json_ json_t *parameters = json_object();
 
-        /* Text may have been cut within a character; an error must get through even then. Memory being short shows in
-         * say(), which disconnects. */
+        /* Text may have been cut within a character; an error must get through even then. Memory being
+         * short shows in say(), which disconnects. */
         if (parameters && (set_lossy(parameters, "message", e->text[0] ? e->text : entry->text) < 0 ||
                            set_lossy(parameters, "field", e->field) < 0 ||
                            (e->number != 0 && json_set_integer(parameters, "errno", e->number) < 0)))

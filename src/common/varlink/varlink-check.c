@@ -2,12 +2,12 @@
 
 /* Is a JSON value of a type of an interface definition?
  *
- * A path to the value under test grows and shrinks with the recursion, so that the error can name the nested field; it
- * costs nothing but a few bytes written per field. A path that does not fit is cut, which only blurs the error. The
- * depth is that of the value (see varlink-idl.c), which was parsed with a limit.
+ * A path to the value under test grows and shrinks with the recursion, so that the error can name the nested
+ * field; it costs nothing but a few bytes written per field. A path that does not fit is cut, which only
+ * blurs the error. The depth is that of the value (see varlink-idl.c), which was parsed with a limit.
  *
- * A field of a "?" type may be absent or null; any other may be neither. Integers are accepted where a float is
- * expected, since JSON has one kind of number, but not the reverse. */
+ * A field of a "?" type may be absent or null; any other may be neither. Integers are accepted where a
+ * float is expected, since JSON has one kind of number, but not the reverse. */
 
 #include "common/varlink/varlink-idl.h"
 

@@ -3,11 +3,11 @@
 /* The client: a socket, the reader and writer of both sides, and poll().
  *
  * Writing never waits for the server to read: varlink_client_send() queues what does not fit, and
- * varlink_client_receive() reads and writes at the same time. So a client may pipeline any number of calls without a
- * deadlock in which both sides wait to write; only its own memory bounds it (VARLINK_OUTPUT_MAX).
+ * varlink_client_receive() reads and writes at the same time. So a client may pipeline any number of calls
+ * without a deadlock in which both sides wait to write; only its own memory bounds it (VARLINK_OUTPUT_MAX).
  *
- * The connection is only as good as its framing: after -EBADMSG (no varlink, or a reply that nobody asked for) or
- * -ECONNRESET every further operation fails in the same way. */
+ * The connection is only as good as its framing: after -EBADMSG (no varlink, or a reply that nobody asked
+ * for) or -ECONNRESET every further operation fails in the same way. */
 
 #include "common/varlink/varlink-client.h"
 

@@ -2,22 +2,23 @@
 
 /* One peer of the server: its socket, its buffers, and when to do what.
  *
- * connection_run() is the only place where things move: it dispatches messages that are buffered, writes what is
- * queued, and settles which events to wait for. It runs when the socket is ready (after one read) and, by the server's
- * `todo` list, in the next iteration of the event loop when a handler has answered or a share was used up. So replies
- * that are made in one iteration leave with one write, and each peer gets one read and MESSAGES_PER_RUN messages before
- * the next one has its turn.
+ * connection_run() is the only place where things move: it dispatches messages that are buffered, writes
+ * what is queued, and settles which events to wait for. It runs when the socket is ready (after one read)
+ * and, by the server's `todo` list, in the next iteration of the event loop when a handler has answered or a
+ * share was used up. So replies that are made in one iteration leave with one write, and each peer gets one
+ * read and MESSAGES_PER_RUN messages before the next one has its turn.
  *
- * Back pressure: with VARLINK_PIPELINE_MAX open calls or VARLINK_OUTPUT_PAUSE bytes queued nothing more is dispatched,
- * and nothing more is read, so the socket fills and the peer's writes block. Only notifications go on from there
- * to VARLINK_OUTPUT_MAX; then the peer is cut off, as it is when the kernel takes none of its output for stall_usec.
+ * Back pressure: with VARLINK_PIPELINE_MAX open calls or VARLINK_OUTPUT_PAUSE bytes queued nothing more is
+ * dispatched, and nothing more is read, so the socket fills and the peer's writes block. Only notifications
+ * go on from there to VARLINK_OUTPUT_MAX; then the peer is cut off, as it is when the kernel takes none of
+ * its output for stall_usec.
  *
- * The end: a peer that shut down its writing side still gets its replies. One that has gone (EPOLLHUP) is read to the
- * end, so that oneway calls it left are served; its output is discarded. If it has gone while we would not read it is
- * closed at once, or its hang-up would wake us for ever.
+ * The end: a peer that shut down its writing side still gets its replies. One that has gone (EPOLLHUP) is
+ * read to the end, so that oneway calls it left are served; its output is discarded. If it has gone while we
+ * would not read it is closed at once, or its hang-up would wake us for ever.
  *
- * Handlers and callbacks may close the connection, or free the server, at any time. So who calls out holds a
- * reference and looks at `server` afterwards: NULL means closed. */
+ * Handlers and callbacks may close the connection, or free the server, at any time. So who calls out
+ * holds a reference and looks at `server` afterwards: NULL means closed. */
 
 #include "common/varlink/varlink-internal.h"
 

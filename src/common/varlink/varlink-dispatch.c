@@ -2,10 +2,11 @@
 
 /* From a message to a handler.
  *
- * Two classes of failure. Who sends something that is no varlink call (not JSON, not an object, no method, unknown
- * keys, keys of the wrong type, `more` together with `oneway`) is disconnected, as there is no telling what it would
- * make of a reply. A call that is one, but is not possible, gets one of the errors of org.varlink.service, and so
- * does one whose parameters do not have the types of the interface's definition: handlers can rely on these.
+ * Two classes of failure. Who sends something that is no varlink call (not JSON, not an object, no method,
+ * unknown keys, keys of the wrong type, `more` together with `oneway`) is disconnected, as there is no
+ * telling what it would make of a reply. A call that is one, but is not possible, gets one of the errors of
+ * org.varlink.service, and so does one whose parameters do not have the types of the interface's definition:
+ * handlers can rely on these.
  *
  * A null is the same as an absent key. */
 
@@ -46,7 +47,8 @@ static int parse_call(const char *text, size_t size, json_t **ret, CallMessage *
         return 0;
 }
 
-/* An error of org.varlink.service with its one parameter. A NULL from json_pack() shows as missing parameters. */
+/* An error of org.varlink.service with its one parameter. A NULL from json_pack() shows as missing
+ * parameters. */
 static void refuse(VarlinkCall *call, const char *error, const char *key, const char *value)
 {
         varlink_call_error(call, error,

@@ -6,16 +6,18 @@
  *     member    := "type" Name (struct | enum) | "method" Name struct "->" struct | "error" Name struct
  *     struct    := "(" [ field ":" type { "," field ":" type } ] ")"
  *     enum      := "(" field { "," field } ")"
- *     type      := ["?"] { "[]" ["?"] | "[string]" ["?"] } ("bool" | "int" | "float" | "string" | "object" | "any" | Name |
- *                  struct | enum)
+ *     type      := ["?"] { "[]" ["?"] | "[string]" ["?"] } (plain | Name | struct | enum)
+ *     plain     := "bool" | "int" | "float" | "string" | "object" | "any"
  *
- * Whitespace and comments (# to the end of the line) may stand between any two tokens; "any" is systemd's addition.
- * The words of the language are no reserved names: fields are called "type" or "object" in real interfaces.
+ * Whitespace and comments (# to the end of the line) may stand between any two tokens; "any" is systemd's
+ * addition. The words of the language are no reserved names: fields are called "type" or "object" in real
+ * interfaces.
  *
- * Types are a tree that owns its children; a type that is used by name is resolved at the end and borrowed, so
- * interfaces may be recursive. Nesting is bounded by TYPE_DEPTH_MAX, for the recursion of parser, check and
- * destructor. The check's recursion is bounded by the nesting of the value, which json_parse() bounds: each step into a
- * name or a "?" is followed by one into the value, as names are of structs and enums only and "??" is refused. */
+ * Types are a tree that owns its children; a type that is used by name is resolved at the end and
+ * borrowed, so interfaces may be recursive. Nesting is bounded by TYPE_DEPTH_MAX, for the recursion of
+ * parser, check and destructor. The check's recursion is bounded by the nesting of the value, which
+ * json_parse() bounds: each step into a name or a "?" is followed by one into the value, as names are of
+ * structs and enums only and "??" is refused. */
 
 #include "common/varlink/varlink-idl.h"
 
@@ -199,7 +201,8 @@ static int parse_member_name(Parser *p, char **ret)
         return take_word(p, w, n, ret);
 }
 
-/* Reverse domain name: at least two labels of letters, digits and inner dashes, the first begins with a letter. */
+/* Reverse domain name: at least two labels of letters, digits and inner dashes, the first begins with a
+ * letter. */
 static int parse_interface_name(Parser *p, char **ret)
 {
         const char *w;

@@ -55,8 +55,8 @@ typedef struct VarlinkMember {
 
 typedef struct VarlinkIdl VarlinkIdl;
 
-/* Parses a definition; the text is not needed afterwards. InvalidArgument with "line:column: what" if it is not sound:
- * syntax, a name used twice, a type that is not defined, nested too deeply. */
+/* Parses a definition; the text is not needed afterwards. InvalidArgument with "line:column: what" if it
+ * is not sound: syntax, a name used twice, a type that is not defined, nested too deeply. */
 int varlink_idl_parse(const char *text, size_t size, VarlinkIdl **ret, ReeveError *reterr);
 VarlinkIdl *varlink_idl_free(VarlinkIdl *idl);
 DEFINE_CLEANUP_FUNC(VarlinkIdl *, varlink_idl_free)
@@ -68,6 +68,6 @@ const VarlinkMember *varlink_idl_member_at(const VarlinkIdl *idl, size_t index);
 /* NULL if there is no member of that name and kind. */
 const VarlinkMember *varlink_idl_find(const VarlinkIdl *idl, VarlinkMemberKind kind, const char *name);
 
-/* Is the value of this type: no unknown field, none missing, right types? 0 or InvalidArgument, whose field is the path
- * to what is wrong ("task.usage.cpu", "stdio[2]"; "" for the value itself). */
+/* Is the value of this type: no unknown field, none missing, right types? 0 or InvalidArgument, whose
+ * field is the path to what is wrong ("task.usage.cpu", "stdio[2]"; "" for the value itself). */
 int varlink_type_check(const VarlinkType *type, const json_t *value, ReeveError *reterr);

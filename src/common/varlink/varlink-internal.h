@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the files of the server side share: varlink-server.c (sockets, interfaces, limits), varlink-connection.c (one
- * peer), varlink-dispatch.c (from a message to a handler), varlink-call.c (calls and replies), varlink-service.c. */
+/* What the files of the server side share: varlink-server.c (sockets, interfaces, limits),
+ * varlink-connection.c (one peer), varlink-dispatch.c (from a message to a handler), varlink-call.c
+ * (calls and replies), varlink-service.c. */
 
 #include "basic/hash.h"
 #include "basic/list.h"
@@ -102,7 +103,8 @@ struct VarlinkCall {
         char method[]; /* full name */
 };
 
-/* varlink-connection.c. _new() takes the socket over on success and adds itself to the server, which owns it. */
+/* varlink-connection.c. _new() takes the socket over on success and adds itself to the server, which owns
+ * it. */
 int varlink_connection_new(VarlinkServer *s, int fd, const VarlinkPeer *peer, VarlinkUser *user);
 /* Disconnects, tells the open calls, drops the server's reference. Does nothing the second time. */
 void varlink_connection_close(VarlinkConnection *c);

@@ -2,21 +2,21 @@
 
 /* From a stream to messages.
  *
- * Cost: a byte is scanned for NUL once (`scanned`), and moved within the buffer at most once for its size (the tail
- * of an unfinished message, when the messages before it are done) and log2 times as the buffer doubles: linear in
- * what the peer sends, whatever its pieces. A reader without unfinished input holds no memory, so a thousand idle
- * peers cost nothing.
+ * Cost: a byte is scanned for NUL once (`scanned`), and moved within the buffer at most once for its size
+ * (the tail of an unfinished message, when the messages before it are done) and log2 times as the buffer
+ * doubles: linear in what the peer sends, whatever its pieces. A reader without unfinished input holds no
+ * memory, so a thousand idle peers cost nothing.
  *
- * Descriptors: Linux attaches those of a sendmsg() to the first packet that it makes of the data, glues packets
- * *without* descriptors before it in one recvmsg(), and ends that recvmsg() with the packet that has them
- * (unix_stream_read_generic()). So the last byte of a read that brought descriptors is a byte of the data that they
- * were sent with. A sender that writes each message with descriptors by a sendmsg() of its own, as systemd and
- * varlink-writer.c do, therefore gets them attributed exactly: to the message which that byte is of. Senders that mix
- * several messages in one sendmsg() get them attributed to the last.
+ * Descriptors: Linux attaches those of a sendmsg() to the first packet that it makes of the data, glues
+ * packets *without* descriptors before it in one recvmsg(), and ends that recvmsg() with the packet that has
+ * them (unix_stream_read_generic()). So the last byte of a read that brought descriptors is a byte of the
+ * data that they were sent with. A sender that writes each message with descriptors by a sendmsg() of its
+ * own, as systemd and varlink-writer.c do, therefore gets them attributed exactly: to the message which that
+ * byte is of. Senders that mix several messages in one sendmsg() get them attributed to the last.
  *
- * Invariants: 0 <= start <= scanned <= end <= room; each pending descriptor's `at` is in [start, end). As the reader is
- * filled only when it has no whole message, pending descriptors belong to at most two messages: the unfinished one
- * and the last one that the newest read brought. */
+ * Invariants: 0 <= start <= scanned <= end <= room; each pending descriptor's `at` is in [start, end). As
+ * the reader is filled only when it has no whole message, pending descriptors belong to at most two
+ * messages: the unfinished one and the last one that the newest read brought. */
 
 #include "common/varlink/varlink-frame.h"
 

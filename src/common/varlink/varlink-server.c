@@ -2,16 +2,18 @@
 
 /* The server: listening sockets, interfaces, who may connect, and the timers that all connections share.
  *
- * One event source runs the connections that have something to do without an event of their socket (`todo`), at the
- * priority of the sockets: sd-event serves sources of one priority in the order in which they became pending, so
- * neither starves the other. One timer watches the sockets that are full: they are in a list ordered by their last
- * progress, so the timer looks at the first ones only, and nothing is armed or disarmed for each write.
+ * One event source runs the connections that have something to do without an event of their socket (`todo`),
+ * at the priority of the sockets: sd-event serves sources of one priority in the order in which they became
+ * pending, so neither starves the other. One timer watches the sockets that are full: they are in a list
+ * ordered by their last progress, so the timer looks at the first ones only, and nothing is armed or
+ * disarmed for each write.
  *
- * Limits on connections. Over a limit a peer is accepted and closed at once: it learns immediately, and one uid that
- * opens thousands cannot fill the backlog for the others (the uid is only known after accept()). Without descriptors or
- * memory we cannot accept: the listeners pause until a connection goes or ACCEPT_PAUSE_USEC has passed, instead of
- * being woken for ever by a backlog that they cannot empty. At most ACCEPTS_PER_WAKEUP at once, so that a flood of
- * connects does not delay the calls of those who are connected. */
+ * Limits on connections. Over a limit a peer is accepted and closed at once: it learns immediately, and
+ * one uid that opens thousands cannot fill the backlog for the others (the uid is only known after
+ * accept()). Without descriptors or memory we cannot accept: the listeners pause until a connection goes
+ * or ACCEPT_PAUSE_USEC has passed, instead of being woken for ever by a backlog that they cannot empty.
+ * At most ACCEPTS_PER_WAKEUP at once, so that a flood of connects does not delay the calls of those who
+ * are connected. */
 
 #include "common/varlink/varlink-internal.h"
 
@@ -256,8 +258,8 @@ static int on_todo(sd_event_source *source, void *userdata)
         VarlinkServer *s = ASSERT_PTR((VarlinkServer *)userdata);
         ListLink round;
 
-        /* Who adds itself again has its turn in the next round. `s` may be gone after the first call, but then all
-         * connections are closed and have left the list. */
+        /* Who adds itself again has its turn in the next round. `s` may be gone after the first call, but
+         * then all connections are closed and have left the list. */
         list_init(&round);
         list_splice(&round, &s->todo);
         for (ListLink *link; (link = list_pop(&round));)
@@ -288,7 +290,8 @@ static int on_stall(sd_event_source *source, uint64_t usec, void *userdata)
                 VarlinkConnection *c = container_of(s->writing.next, VarlinkConnection, writing);
                 if (usec_add(c->progress_usec, s->limits.stall_usec) > now)
                         break;
-                /* Cutting one off calls handlers, which may free the server: one at a time, and not touched again. */
+                /* Cutting one off calls handlers, which may free the server: one at a time, and not
+                 * touched again. */
                 bool last = c->writing.next == &s->writing;
                 if (!last)
                         sd_event_source_set_time(source, now);

@@ -3,8 +3,9 @@
 
 /* The server side. Everything happens on the sd-event loop that the server is attached to.
  *
- * A method handler gets a call and either answers at once or takes a reference and answers later. Each call that is
- * not `oneway` gets exactly one final reply or error; a call that wants `more` may get notifications before it. */
+ * A method handler gets a call and either answers at once or takes a reference and answers later. Each
+ * call that is not `oneway` gets exactly one final reply or error; a call that wants `more` may get
+ * notifications before it. */
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -17,16 +18,17 @@
 typedef struct VarlinkServer VarlinkServer;
 typedef struct VarlinkCall VarlinkCall;
 
-/* Credentials of the peer when it connected (SO_PEERCRED). The supplementary groups are read with SO_PEERGROUPS. */
+/* Credentials of the peer when it connected (SO_PEERCRED). The supplementary groups are read with
+ * SO_PEERGROUPS. */
 typedef struct VarlinkPeer {
         uid_t uid;
         gid_t gid;
         pid_t pid;
 } VarlinkPeer;
 
-/* `parameters` is an object (borrowed from the call, valid as long as that; empty if the call had none), checked against the interface's definition: no
- * unknown field, no missing one, right types. Return 0, or a negative errno, which becomes the error Internal
- * unless the call has been answered. */
+/* `parameters` is an object (borrowed from the call, valid as long as that; empty if the call had none),
+ * checked against the interface's definition: no unknown field, no missing one, right types. Return 0, or
+ * a negative errno, which becomes the error Internal unless the call has been answered. */
 typedef int (*varlink_method_handler_t)(VarlinkCall *call, json_t *parameters, void *userdata);
 
 #define VARLINK_METHOD_MORE (1U << 0) /* streams: called without `more` it is answered ExpectedMore */
@@ -50,12 +52,14 @@ typedef struct VarlinkServerInfo {
 
 /* `info` is copied as pointers: the strings must outlive the server. */
 int varlink_server_new(sd_event *event, const VarlinkServerInfo *info, VarlinkServer **ret);
-/* Disconnects everybody, then frees. Calls that are still referenced stay valid; answering them does nothing. */
+/* Disconnects everybody, then frees. Calls that are still referenced stay valid; answering them does
+ * nothing. */
 VarlinkServer *varlink_server_free(VarlinkServer *s);
 DEFINE_CLEANUP_FUNC(VarlinkServer *, varlink_server_free)
 
-/* Parses the definition; -EINVAL with a sentence if it is not sound, or if a method of it is not in the table or one of
- * the table not in it; -EEXIST if the server has that interface. `i` must outlive the server. */
+/* Parses the definition; -EINVAL with a sentence if it is not sound, or if a method of it is not in the
+ * table or one of the table not in it; -EEXIST if the server has that interface. `i` must outlive the
+ * server. */
 int varlink_server_add_interface(VarlinkServer *s, const VarlinkInterface *i, ReeveError *reterr);
 
 /* Limits of one server. A new one has the default ones, those of varlink.h. */
@@ -71,13 +75,15 @@ extern const VarlinkLimits varlink_limits_default;
 /* Holds from now on; who is over a lowered limit already stays. */
 void varlink_server_set_limits(VarlinkServer *s, const VarlinkLimits *limits);
 
-/* Takes over a listening socket, also on failure. Over a limit of connections, peers are accepted and closed at once;
- * when descriptors or memory are short they wait in the backlog, and everybody else is served on. */
+/* Takes over a listening socket, also on failure. Over a limit of connections, peers are accepted and
+ * closed at once; when descriptors or memory are short they wait in the backlog, and everybody else is
+ * served on. */
 int varlink_server_listen_fd(VarlinkServer *s, int fd);
-/* Binds and listens at a path with a mode (0666: the peer's credentials decide); an old socket there is replaced. */
+/* Binds and listens at a path with a mode (0666: the peer's credentials decide); an old socket there is
+ * replaced. */
 int varlink_server_listen_path(VarlinkServer *s, const char *path, mode_t mode, ReeveError *reterr);
-/* Serves one connected socket (tests: one end of a socketpair; socket activation with Accept=yes). Takes it over, also on
- * failure. -EUSERS: over a limit of connections. */
+/* Serves one connected socket (tests: one end of a socketpair; socket activation with Accept=yes). Takes
+ * it over, also on failure. -EUSERS: over a limit of connections. */
 int varlink_server_add_connection(VarlinkServer *s, int fd);
 
 size_t varlink_server_connections(const VarlinkServer *s);
@@ -90,44 +96,49 @@ varlink_call_unref(VarlinkCall *c); /* the last reference to an unanswered call 
 DEFINE_CLEANUP_FUNC(VarlinkCall *, varlink_call_unref)
 
 const VarlinkPeer *varlink_call_peer(const VarlinkCall *c);
-/* Is the peer (by gid or supplementary groups) in this group? 1, 0, or a negative errno (-ENOTCONN: the call was answered
- * or the peer has gone). */
+/* Is the peer (by gid or supplementary groups) in this group? 1, 0, or a negative errno (-ENOTCONN: the
+ * call was answered or the peer has gone). */
 int varlink_call_peer_in_group(const VarlinkCall *c, gid_t gid);
 bool varlink_call_wants_more(const VarlinkCall *c);
 bool varlink_call_is_oneway(const VarlinkCall *c);
 const char *varlink_call_method(const VarlinkCall *c); /* "io.reeve.Registry.Get" */
 
-/* Descriptors beside the call. `take` hands one over: -ENOENT if there is none at that index (or it was taken). What is not taken
- * is closed with the call. */
+/* Descriptors beside the call. `take` hands one over: -ENOENT if there is none at that index (or it was
+ * taken). What is not taken is closed with the call. */
 size_t varlink_call_n_fds(const VarlinkCall *c);
 int varlink_call_take_fd(VarlinkCall *c, size_t index);
 
-/* Adds a descriptor to the next reply (takes it over, also on failure); returns its index or a negative errno (-E2BIG:
- * VARLINK_FDS_MAX are there). Close-on-exec does not matter: the receiver sets its own. */
+/* Adds a descriptor to the next reply (takes it over, also on failure); returns its index or a negative
+ * errno (-E2BIG: VARLINK_FDS_MAX are there). Close-on-exec does not matter: the receiver sets its own. */
 int varlink_call_push_fd(VarlinkCall *c, int fd);
 
-/* The final reply. Steals `parameters` (NULL: none), also on failure. Does nothing for oneway calls and peers that
- * have gone: 0 all the same. -EBUSY if the call has been answered. A reply over VARLINK_MESSAGE_MAX is replaced by the
- * error LimitExceeded (-EMSGSIZE is returned); if memory is short the peer is disconnected (-ENOMEM). */
+/* The final reply. Steals `parameters` (NULL: none), also on failure. Does nothing for oneway calls and
+ * peers that have gone: 0 all the same. -EBUSY if the call has been answered. A reply over
+ * VARLINK_MESSAGE_MAX is replaced by the error LimitExceeded (-EMSGSIZE is returned); if memory is short
+ * the peer is disconnected (-ENOMEM). */
 int varlink_call_reply(VarlinkCall *c, json_t *parameters);
 
-/* A reply with continues=true. Steals `parameters`. -EINVAL unless the call wants more, -EBUSY if it has been answered,
- * -EMSGSIZE if the message is too long. -ECONNRESET: the peer is gone or was cut off because too much is queued for it.
- * While earlier calls of the peer are open the reply is held back (and counted as queued). */
+/* A reply with continues=true. Steals `parameters`. -EINVAL unless the call wants more, -EBUSY if it has
+ * been answered, -EMSGSIZE if the message is too long. -ECONNRESET: the peer is gone or was cut off
+ * because too much is queued for it. While earlier calls of the peer are open the reply is held back (and
+ * counted as queued). */
 int varlink_call_notify(VarlinkCall *c, json_t *parameters);
 
-/* Bytes queued for this peer, those held back included; 0 when it has gone or the call was answered: a streaming method paces itself by this (and by on_drained). */
+/* Bytes queued for this peer, those held back included; 0 when it has gone or the call was answered: a
+ * streaming method paces itself by this (and by on_drained). */
 size_t varlink_call_queued_bytes(const VarlinkCall *c);
 
 /* The final error. Steals `parameters`. */
 int varlink_call_error(VarlinkCall *c, const char *error, json_t *parameters);
 
-/* The final error from a ReeveError: the table's varlink name, parameters {"message", "field"?, "errno"?}. */
+/* The final error from a ReeveError: the table's varlink name, parameters {"message", "field"?,
+ * "errno"?}. */
 int varlink_call_reeve_error(VarlinkCall *c, const ReeveError *e);
 
 typedef void (*varlink_call_event_t)(VarlinkCall *c, void *userdata);
-/* `on_gone` is called once when the peer disconnects before the call was answered; `on_drained` each time that everything
- * queued has been written, while the call is the oldest open one of its peer. Either may be NULL. Both are dropped once
- * the call is answered. Either may call anything here, varlink_server_free() included. */
+/* `on_gone` is called once when the peer disconnects before the call was answered; `on_drained` each time
+ * that everything queued has been written, while the call is the oldest open one of its peer. Either may
+ * be NULL. Both are dropped once the call is answered. Either may call anything here,
+ * varlink_server_free() included. */
 void varlink_call_set_handlers(VarlinkCall *c, varlink_call_event_t on_gone, varlink_call_event_t on_drained,
                                void *userdata);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* org.varlink.service, the interface that every varlink service has: what is this, which interfaces does it offer, and
- * their definitions, its own included (varlinkctl introspect asks for it). It goes through the same table, checks and
- * dispatch as every other interface; the server adds it to itself first. */
+/* org.varlink.service, the interface that every varlink service has: what is this, which interfaces does
+ * it offer, and their definitions, its own included (varlinkctl introspect asks for it). It goes through
+ * the same table, checks and dispatch as every other interface; the server adds it to itself first. */
 
 #include "common/varlink/varlink-internal.h"
 

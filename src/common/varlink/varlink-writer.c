@@ -2,14 +2,14 @@
 
 /* From messages to a stream.
  *
- * Messages are serialised straight into one buffer, so that many replies leave with one sendmsg(). What was written
- * is cut off at the front by moving `start`; the rest is moved down only when room is needed and at least half of the
- * buffer is free, so each byte moves at most once per doubling.
+ * Messages are serialised straight into one buffer, so that many replies leave with one sendmsg(). What was
+ * written is cut off at the front by moving `start`; the rest is moved down only when room is needed and at
+ * least half of the buffer is free, so each byte moves at most once per doubling.
  *
- * Descriptors travel with the first byte of their message, and nothing else may be in that sendmsg(): the receiver
- * relies on it (see varlink-reader.c). A batch remembers which part of the stream is its message: bytes before it are
- * written by themselves, then the message with the descriptors, and after a short write its rest without them, for the
- * kernel has them already. */
+ * Descriptors travel with the first byte of their message, and nothing else may be in that sendmsg(): the
+ * receiver relies on it (see varlink-reader.c). A batch remembers which part of the stream is its
+ * message: bytes before it are written by themselves, then the message with the descriptors, and after a
+ * short write its rest without them, for the kernel has them already. */
 
 #include "common/varlink/varlink-frame.h"
 

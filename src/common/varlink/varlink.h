@@ -6,13 +6,13 @@
  *     call   {"method": ..., "parameters"?: {...}, "oneway"?: bool, "more"?: bool}
  *     reply  {"parameters"?: {...}, "continues"?: bool, "error"?: "interface.Name"}
  *
- * Replies come in the order of the calls; calls may be pipelined. This implementation emits no other keys, accepts
- * no other keys (as systemd's), serves org.varlink.service by itself, passes file descriptors beside messages
- * (SCM_RIGHTS; indices in the parameters refer to the descriptors of that message), and bounds everything that a
- * peer controls. It is shaped so that sd-varlink (public from systemd 257) can replace it.
+ * Replies come in the order of the calls; calls may be pipelined. This implementation emits no other keys,
+ * accepts no other keys (as systemd's), serves org.varlink.service by itself, passes file descriptors beside
+ * messages (SCM_RIGHTS; indices in the parameters refer to the descriptors of that message), and bounds
+ * everything that a peer controls. It is shaped so that sd-varlink (public from systemd 257) can replace it.
  *
- * Parts: varlink-frame.h (framing, both sides), varlink-server.h, varlink-client.h, varlink-idl.h (parser of
- * interface definitions; checks parameters against them). Only jansson, sd-event and basic are below. */
+ * Parts: varlink-frame.h (framing, both sides), varlink-server.h, varlink-client.h, varlink-idl.h (parser
+ * of interface definitions; checks parameters against them). Only jansson, sd-event and basic are below. */
 
 #define VARLINK_MESSAGE_MAX             (4U * 1024 * 1024) /* bytes without the NUL, either direction */
 #define VARLINK_DEPTH_MAX               64                 /* nesting of JSON */
@@ -20,10 +20,10 @@
 #define VARLINK_CONNECTIONS_MAX         1024
 #define VARLINK_CONNECTIONS_PER_UID_MAX 512
 #define VARLINK_BYTES_PER_UID_MAX       (64U * 1024 * 1024) /* buffers of all connections of one uid */
-#define VARLINK_PIPELINE_MAX            1024 /* calls of one connection not answered yet; more are not read */
+#define VARLINK_PIPELINE_MAX            1024 /* open calls of a connection; more are not read */
 #define VARLINK_OUTPUT_MAX              (16U * 1024 * 1024) /* bytes queued for a peer that does not read */
 #define VARLINK_OUTPUT_PAUSE            (1U * 1024 * 1024)  /* bytes queued: no more calls are dispatched */
-#define VARLINK_STALL_USEC              (30 * UINT64_C(1000000)) /* queued output without progress: disconnect */
+#define VARLINK_STALL_USEC              (30 * UINT64_C(1000000)) /* no progress of output: disconnect */
 
 #define VARLINK_ERROR_INTERFACE_NOT_FOUND    "org.varlink.service.InterfaceNotFound"
 #define VARLINK_ERROR_METHOD_NOT_FOUND       "org.varlink.service.MethodNotFound"

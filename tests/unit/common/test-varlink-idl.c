@@ -187,7 +187,8 @@ static void test_registry(void **state)
         assert_string_equal(varlink_idl_name(idl), "io.reeve.Registry");
         assert_non_null(varlink_idl_find(idl, VARLINK_MEMBER_METHOD, "Run"));
 
-        /* Any prefix of it is parsed or refused, never overrun: the text is in memory of exactly its size. */
+        /* Any prefix of it is parsed or refused, never overrun: the text is in memory of exactly its
+         * size. */
         for (size_t i = 0; i < n; i += 7) {
                 char *copy = malloc(i + 1);
                 VarlinkIdl *part = NULL;

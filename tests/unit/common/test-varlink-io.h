@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A varlink server and its clients in one process and one thread: whoever waits runs the server's event loop. Nothing
- * sleeps; what does not happen within PATIENCE_USEC fails the test. */
+/* A varlink server and its clients in one process and one thread: whoever waits runs the server's event
+ * loop. Nothing sleeps; what does not happen within PATIENCE_USEC fails the test. */
 
 #include <sys/socket.h>
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Peers that break the protocol, or a limit, or vanish: they lose their connection, and nobody else notices. */
+/* Peers that break the protocol, or a limit, or vanish: they lose their connection, and nobody else
+ * notices. */
 
 #include <errno.h>
 #include <sys/resource.h>
@@ -402,8 +403,8 @@ static int connect_path(const char *path)
         return fd;
 }
 
-/* 2,000 connections at one socket, with descriptors for fewer: those who are in are served throughout, nothing
- * spins, and when some leave others get in. */
+/* 2,000 connections at one socket, with descriptors for fewer: those who are in are served throughout,
+ * nothing spins, and when some leave others get in. */
 static void test_connection_flood(void **state)
 {
         Fixture *f = *state;

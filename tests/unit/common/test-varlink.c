@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The server and the client library against each other: calls, errors, order of replies, streams, descriptors, life of
- * calls. What hostile or absent peers do is in test-varlink-limits.c. */
+/* The server and the client library against each other: calls, errors, order of replies, streams,
+ * descriptors, life of calls. What hostile or absent peers do is in test-varlink-limits.c. */
 
 #include <sys/stat.h>
 
@@ -338,7 +338,8 @@ static void test_oneway(void **state)
         assert_int_equal(varlink_call_error(f->kept[0], "io.reeve.Test.Odd", NULL), -EBUSY);
 }
 
-/* Who calls oneway and leaves is served all the same. 200 is more than one turn, and fits into the socket. */
+/* Who calls oneway and leaves is served all the same. 200 is more than one turn, and fits into the
+ * socket. */
 static void test_oneway_and_gone(void **state)
 {
         Fixture *f = *state;
