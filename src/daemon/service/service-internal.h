@@ -3,7 +3,8 @@
 
 /* What the files of the service share. A task's way through them:
  *
- *     run.c      the request is checked, authorised, committed, launched         pending -> active
+ *     request.c  the request is checked
+ *     run.c      it is authorised, committed, launched                            pending -> active
  *     finish.c   its record says ended (or nothing will ever come): committed    -> completed, failed, cancelled, lost
  *     control.c  signals, freezing, cancelling
  *     recover.c  the same from rows, records and live cgroups after a restart of ours, the launcher's or the machine's

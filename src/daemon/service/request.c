@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Looking at a request before anything is done about it. Its texts come from the call, everything about the process from the
+ * sealed specification, which is read once, into memory of our own: what is checked here is what is stored and hashed.
+ *
+ * The launcher checks the specification again, with its own eyes; what is found here is found early, and named better. What
+ * needs the database (is the id taken?) or the launcher (may this be run?) is not decided here.
+ *
+ * argv and cwd of a specification are bytes. The row shows them with U+FFFD for what is not UTF-8; the program gets them
+ * as they are. */
+
+#include "daemon/service/request.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "basic/fd.h"
+#include "basic/strings.h"
+#include "common/json/json.h"
+#include "common/spec/spec.h"
+
+RunOp *run_op_free(RunOp *op)
+{
+        if (!op)
+                return NULL;
+        task_row_done(&op->row);
+        free(op->spec);
+        fd_close(op->spec_fd);
+        for (size_t i = 0; i < op->n_stdio_fds; i++)
+                fd_close(op->stdio_fds[i]);
+        free(op->stdio_fds);
+        free(op);
+        return NULL;
+}
+static int check_text(const char *field, const char *text, size_t max, ReeveError *reterr)
+{
+        if (text && strlen(text) > max)
+                return reeve_error_set(reterr, REEVE_ERROR_LIMIT_EXCEEDED, field, "longer than %zu bytes",
+                                       max);
+        return 0;
+}
+
+static int check_request(const RunRequest *q, ReeveError *reterr)
+{
+        int r;
+
+        if (!q->subsystem || !task_name_is_valid(q->subsystem))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "subsystem",
+                                       "must be 1 to %d letters, digits, _ or -, the first not _ or -",
+                                       TASK_NAME_MAX);
+        if (!q->task_type || !task_name_is_valid(q->task_type))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "task_type",
+                                       "must be 1 to %d letters, digits, _ or -, the first not _ or -",
+                                       TASK_NAME_MAX);
+        if (q->priority != 0 && (q->priority < TASK_PRIORITY_MIN || q->priority > TASK_PRIORITY_MAX))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "priority",
+                                       "must be %d to %d, not %d", TASK_PRIORITY_MIN, TASK_PRIORITY_MAX,
+                                       q->priority);
+        if (q->backend && !streq(q->backend, "") && !streq(q->backend, "cgroup") &&
+            !streq(q->backend, "process"))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                                       "must be cgroup or process, not '%.32s'", q->backend);
+        if ((r = check_text("title", q->title, TASK_TITLE_MAX, reterr)) < 0 ||
+            (r = check_text("description", q->description, TASK_DESCRIPTION_MAX, reterr)) < 0 ||
+            (r = check_text("created_by", q->created_by, TASK_CREATED_BY_MAX, reterr)) < 0 ||
+            (r = check_text("metadata", q->metadata, TASK_METADATA_MAX, reterr)) < 0)
+                return r;
+        return 0;
+}
+
+static int check_stdio(const Spec *spec, const RunOp *q, ReeveError *reterr)
+{
+        size_t k = 0;
+
+        for (int i = 0; i < SPEC_STDIO_COUNT; i++) {
+                if (spec->stdio[i].kind != SPEC_STDIO_FD)
+                        continue;
+                if (k >= q->n_stdio_fds)
+                        return reeve_error_set(
+                                        reterr, REEVE_ERROR_INVALID_ARGUMENT, "stdio",
+                                        "the specification names more descriptors than came with the call");
+                int r = spec_stdio_matches(spec->stdio + i, q->stdio_fds[k++]);
+                if (r < 0)
+                        return reeve_error_errno(reterr, r, "stdio", "cannot look at descriptor %d", i);
+                if (r == 0)
+                        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "stdio",
+                                               "descriptor %d is not the one that the specification names",
+                                               i);
+        }
+        if (k != q->n_stdio_fds)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "stdio",
+                                       "%zu descriptors came with the call, the specification names %zu",
+                                       q->n_stdio_fds, k);
+        return 0;
+}
+
+/* argv as JSON; bytes that are no UTF-8 are shown as U+FFFD, the specification keeps them as they are. */
+static char *argv_text(const Spec *spec)
+{
+        _cleanup_json_ json_t *array = json_array();
+
+        if (!array)
+                return NULL;
+        for (size_t i = 0; i < spec->n_argv; i++)
+                if (json_array_append_new(array, json_string_lossy(spec->argv[i], strlen(spec->argv[i]))) <
+                    0)
+                        return NULL;
+        return json_format(array);
+}
+
+static int copy_string(char **to, const char *from)
+{
+        if (!from)
+                return 0;
+        *to = strdup(from);
+        return *to ? 0 : -ENOMEM;
+}
+
+/* cwd of a specification may be any bytes; the row wants UTF-8. */
+static char *lossy_text(const char *text)
+{
+        _cleanup_json_ json_t *j = json_string_lossy(text, strlen(text));
+        return j ? strdup(json_string_value(j)) : NULL;
+}
+
+static void hash_field(crypto_hash_sha256_state *h, const char *text)
+{
+        /* The NUL is hashed too: ("ab", "c") is not ("a", "bc"). Absent differs from empty. */
+        if (text)
+                crypto_hash_sha256_update(h, (const unsigned char *)text, strlen(text) + 1);
+        else
+                crypto_hash_sha256_update(h, (const unsigned char *)"\xff", 1);
+}
+
+static void hash_request(const RunRequest *q, const char *spec, size_t spec_size, uint8_t ret[32])
+{
+        const char *const fields[] = { q->subsystem,  q->task_type, q->title,   q->description,
+                                       q->created_by, q->backend,   q->metadata };
+        unsigned char priority = (unsigned char)q->priority;
+        crypto_hash_sha256_state h;
+
+        crypto_hash_sha256_init(&h);
+        for (size_t i = 0; i < ELEMENTSOF(fields); i++)
+                hash_field(&h, fields[i]);
+        crypto_hash_sha256_update(&h, &priority, 1);
+        crypto_hash_sha256_update(&h, (const unsigned char *)spec, spec_size);
+        crypto_hash_sha256_final(&h, ret);
+}
+
+static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t owner)
+{
+        int r = 0;
+
+        row->kind = TASK_KIND_LAUNCHED;
+        row->owner_uid = owner;
+        row->run_uid = spec->uid;
+        row->run_gid = spec->gid;
+        row->priority = q->priority ?: TASK_PRIORITY_NORMAL;
+        row->status = TASK_PENDING;
+        row->attempts = spec->attempts;
+        row->has_backend = q->backend && q->backend[0];
+        row->backend = row->has_backend && streq(q->backend, "process") ? RECORD_BACKEND_PROCESS
+                                                                        : RECORD_BACKEND_CGROUP;
+
+        r |= copy_string(&row->task_id, spec->task_id);
+        r |= copy_string(&row->subsystem, q->subsystem);
+        r |= copy_string(&row->task_type, q->task_type);
+        r |= copy_string(&row->title, q->title ?: "");
+        r |= copy_string(&row->description, q->description);
+        r |= copy_string(&row->created_by, q->created_by);
+        r |= copy_string(&row->metadata, q->metadata);
+        row->argv = argv_text(spec);
+        row->cwd = lossy_text(spec->cwd);
+        return r < 0 || !row->argv || !row->cwd ? -ENOMEM : 0;
+}
+
+RunOp *run_op_new(Service *s, RunRequest *q, service_task_t callback, void *userdata)
+{
+        RunOp *op = NEW0(RunOp, 1);
+        if (!op)
+                return NULL;
+        op->service = s;
+        op->spec_fd = q->spec_fd;
+        op->stdio_fds = q->stdio_fds;
+        op->n_stdio_fds = q->n_stdio_fds;
+        op->callback = callback;
+        op->userdata = userdata;
+        q->spec_fd = -EBADF;
+        q->stdio_fds = NULL;
+        q->n_stdio_fds = 0;
+        return op;
+}
+
+int run_op_check(RunOp *op, const Caller *caller, const RunRequest *q, ReeveError *reterr)
+{
+        _cleanup_(spec_done) Spec spec = { 0 };
+        uid_t author;
+        int r;
+
+        if ((r = check_request(q, reterr)) < 0 ||
+            (r = spec_open(op->spec_fd, &author, &op->spec, &op->spec_size, reterr)) < 0 ||
+            (r = spec_parse(&spec, op->spec, op->spec_size, reterr)) < 0 ||
+            (r = check_stdio(&spec, op, reterr)) < 0)
+                return r;
+        if (author != caller->uid)
+                return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "spec",
+                                       "the specification was written by uid %u, the call comes from uid %u",
+                                       (unsigned)author, (unsigned)caller->uid);
+        if (fill_row(&op->row, q, &spec, author) < 0)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another request");
+        hash_request(q, op->spec, op->spec_size, op->row.content_hash);
+        return 0;
+}

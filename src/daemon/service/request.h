@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A request to run something, between its arrival and its task. */
+
+#include "daemon/service/service.h"
+
+/* Between Authorize and its answer there is no task yet: this is it. */
+typedef struct RunOp {
+        Service *service;
+        TaskRow row;
+        char *spec;
+        size_t spec_size;
+        int spec_fd;
+        int *stdio_fds;
+        size_t n_stdio_fds;
+        service_task_t callback;
+        void *userdata;
+} RunOp;
+
+/* Takes the descriptors of the request over; NULL when memory is short. */
+RunOp *run_op_new(Service *s, RunRequest *q, service_task_t callback, void *userdata);
+RunOp *run_op_free(RunOp *op);
+DEFINE_CLEANUP_FUNC(RunOp *, run_op_free)
+
+/* Everything about the request that needs nobody else: its texts are within their limits, the specification is sealed, sound and
+ * the caller's own, the descriptors are those that it names. Fills the row, its content hash included. */
+int run_op_check(RunOp *op, const Caller *caller, const RunRequest *q, ReeveError *reterr);
