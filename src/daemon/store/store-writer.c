@@ -22,6 +22,7 @@
 #include <errno.h>
 
 #include "basic/crash.h"
+#include "basic/log.h"
 #include "daemon/store/store-backup.h"
 #include "daemon/store/store-internal.h"
 #include "daemon/store/store-write.h"
@@ -189,11 +190,20 @@ static size_t count(const ListLink *list)
         return n;
 }
 
+/* Says so once at each end of it. */
 static void set_disk_full(Writer *w, bool full)
 {
-        pthread_mutex_lock(&w->store->mutex);
-        w->store->figures.disk_full = full;
-        pthread_mutex_unlock(&w->store->mutex);
+        Store *s = w->store;
+
+        pthread_mutex_lock(&s->mutex);
+        bool changed = s->figures.disk_full != full;
+        s->figures.disk_full = full;
+        pthread_mutex_unlock(&s->mutex);
+
+        if (changed && full)
+                log_warning("The disk of %s is full: new work is refused, records wait", s->path);
+        else if (changed)
+                log_notice("The disk of %s has room again", s->path);
 }
 
 static void checkpoint(Writer *w, int mode)
@@ -218,9 +228,9 @@ static void committed(Writer *w, const Tally *tally)
         s->figures.commits++;
         s->figures.writes += tally->writes;
         s->figures.rows += tally->rows;
-        s->figures.disk_full = false;
         pthread_mutex_unlock(&s->mutex);
 
+        set_disk_full(w, false);
         w->retry_at = 0;
         hand_back_batch(w, tally->writes);
 }

@@ -23,6 +23,7 @@
 #include <sys/stat.h>
 
 #include "basic/fd.h"
+#include "basic/log.h"
 #include "basic/strings.h"
 #include "daemon/store/store-backup.h"
 #include "daemon/store/store-internal.h"
@@ -96,12 +97,19 @@ int store_backup(Store *s, const char *path, store_backup_t callback, void *user
         return path[0] == '/' ? queue_backup(s, path, callback, userdata) : -EINVAL;
 }
 
+static void on_periodic_backup(const ReeveError *error, const char *path _unused_, int64_t bytes _unused_,
+                               void *userdata _unused_)
+{
+        if (error)
+                log_full_reeve_error(LOG_WARNING, error, "backup of the database");
+}
+
 static int on_backup_time(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Store *s = ASSERT_PTR(userdata);
 
         /* When memory is short now, the next one is made. */
-        (void)queue_backup(s, NULL, NULL, NULL);
+        (void)queue_backup(s, NULL, on_periodic_backup, NULL);
 
         int r = sd_event_source_set_time(source, usec_add(usec, s->backup_interval_usec));
         if (r < 0)

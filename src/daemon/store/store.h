@@ -8,7 +8,7 @@
  * the loop thread, in the order of submission. An answer that promises durability is sent from that callback. Each
  * StoreWrite is all or nothing: one that fails (a constraint) is rolled back to its savepoint and does not hinder its
  * neighbours. When the disk is full, the whole batch is kept and tried again once a second (writes marked
- * STORE_WRITE_REFUSABLE fail at once with Unavailable, so that new work is refused while records wait).
+ * STORE_WRITE_REFUSABLE fail at once with Unavailable, overtaking, so that new work is refused while records wait).
  *
  * All functions are for the loop thread, unless they say otherwise. */
 
@@ -35,7 +35,8 @@ typedef struct StoreConfig {
  * is), migrates by user_version, takes an exclusive flock on "<path>.lock", and starts the threads. */
 int store_open(const StoreConfig *config, Store **ret, ReeveError *reterr);
 
-/* Finishes what was submitted (without running callbacks), stops the threads, checkpoints, closes. */
+/* Finishes what was submitted (without running callbacks), stops the threads, checkpoints, closes. Not to be called from
+ * a callback of the store. On a full disk, what waits is tried once more and then dropped. Accepts NULL, returns it. */
 Store *store_close(Store *s);
 DEFINE_CLEANUP_FUNC(Store *, store_close)
 
