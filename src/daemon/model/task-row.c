@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Rows are plain structs full of strings. Which of their members are owned strings is said once, in a table of offsets
- * for each kind of row: freeing, deep copies on the heap and copies into somebody's arena all walk the same table, so a
- * new string column cannot be forgotten by one of them. */
+/* Rows are plain structs full of strings.
+ *
+ * Which of their members are owned strings is said once, in a table of offsets for each kind of row: freeing, deep copies
+ * on the heap and copies into somebody's arena all walk the same table, so a new string column cannot be forgotten by one
+ * of them. What a row means, and which moves of a task's state are allowed, is not known here. */
 
 #include "daemon/model/task-row.h"
 

@@ -181,12 +181,16 @@ bool store_db_is_local(int code)
         }
 }
 
-static int set_text(ReeveError *reterr, ReeveErrorCode code, int number, const StoreDb *db, int rc,
-                    const char *what, const char *hint)
+/* What SQLite says, and what it means to us. Returns -number. */
+static int say(ReeveError *reterr, const StoreDb *db, const char *what, int number, const char *hint)
 {
-        reeve_error_set(reterr, code, NULL, "%s: %s%s%s", what,
-                        db->handle ? sqlite3_errmsg(db->handle) : sqlite3_errstr(rc), *hint ? "; " : "",
-                        hint);
+        static const int transient[] = { ENOSPC, EBUSY, ENOMEM };
+        ReeveErrorCode code = REEVE_ERROR_INTERNAL;
+
+        for (size_t i = 0; i < ELEMENTSOF(transient); i++)
+                if (number == transient[i])
+                        code = REEVE_ERROR_UNAVAILABLE;
+        reeve_error_set(reterr, code, NULL, "%s: %s%s", what, sqlite3_errmsg(db->handle), hint);
         if (reterr)
                 reterr->number = number;
         return -number;
@@ -198,25 +202,23 @@ int store_db_error(const StoreDb *db, int code, const char *what, ReeveError *re
         assert(what);
 
         if (store_db_is_full(db, code))
-                return set_text(reterr, REEVE_ERROR_UNAVAILABLE, ENOSPC, db, code, what, "the disk is full");
+                return say(reterr, db, what, ENOSPC, "; the disk is full");
         switch (code & 0xff) {
         case SQLITE_CORRUPT:
         case SQLITE_NOTADB:
-                return set_text(reterr, REEVE_ERROR_INTERNAL, EBADMSG, db, code, what,
-                                "the database is damaged, see `reeve doctor`");
+                return say(reterr, db, what, EBADMSG, "; the database is damaged, see `reeve doctor`");
         case SQLITE_BUSY:
         case SQLITE_LOCKED:
-                return set_text(reterr, REEVE_ERROR_UNAVAILABLE, EBUSY, db, code, what, "");
+                return say(reterr, db, what, EBUSY, "");
         case SQLITE_NOMEM:
-                return set_text(reterr, REEVE_ERROR_UNAVAILABLE, ENOMEM, db, code, what, "");
+                return say(reterr, db, what, ENOMEM, "");
         case SQLITE_READONLY:
-                return set_text(reterr, REEVE_ERROR_INTERNAL, EROFS, db, code, what, "");
+                return say(reterr, db, what, EROFS, "");
         case SQLITE_CONSTRAINT:
-                return set_text(reterr, REEVE_ERROR_INTERNAL,
-                                code == SQLITE_CONSTRAINT_UNIQUE ? EEXIST : EIO, db, code, what, "");
+                return say(reterr, db, what, code == SQLITE_CONSTRAINT_UNIQUE ? EEXIST : EIO, "");
         default: {
-                int number = db->handle ? sqlite3_system_errno(db->handle) : 0;
-                return set_text(reterr, REEVE_ERROR_INTERNAL, number > 0 ? number : EIO, db, code, what, "");
+                int number = sqlite3_system_errno(db->handle);
+                return say(reterr, db, what, number > 0 ? number : EIO, "");
         }
         }
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The texts. Everything that the store says to SQLite after the migrations is here; there is no SQL made at run time.
+/* The texts.
+ *
+ * Everything that the store says to SQLite after the migrations is here; there is no SQL made at run time.
  *
  * INDEXED BY is used where a list must have its index: if a later migration drops it, the statement fails in the tests
  * rather than scanning ten million rows in production. "Next" and "walk" statements are explained in store-list.c. */

@@ -159,6 +159,9 @@ static void test_damaged_page(void **state)
         make_database(f, 200);
         memset(page, 0x5a, sizeof(page));
         assert_int_equal(stat(f->path, &st), 0);
+        /* One leaf, which only quick_check finds; then the schema. */
+        overwrite(f->path, st.st_size - (off_t)sizeof(page), page, sizeof(page));
+        assert_refused_untouched(f, -EBADMSG, "reeve doctor");
         for (off_t offset = 4096; offset < st.st_size; offset += 4 * 4096)
                 overwrite(f->path, offset, page, sizeof(page));
         assert_refused_untouched(f, -EBADMSG, "reeve doctor");
