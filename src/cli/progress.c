@@ -92,6 +92,7 @@ void summary_print(const TaskView *t)
         if (task_view_elapsed(t, 0) > 0)
                 fprintf(stderr, " after %s", usec_format_span(task_view_elapsed(t, 0), span, sizeof(span)));
         fprintf(stderr, "%s%s\n", usage && *usage ? ", " : "", usage ?: "");
-        if (*t->message)
+        /* The message of a process that ended by itself only repeats how it did. */
+        if (*t->message && !streq(t->outcome, "exit-code") && !streq(t->outcome, "signal"))
                 fprintf(stderr, "reeve: %s: %s\n", t->id, t->message);
 }

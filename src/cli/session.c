@@ -17,8 +17,10 @@ int session_error(const ReeveError *e)
 
         const ErrorTableEntry *entry = error_table_get(e->code);
         const char *text = *e->text ? e->text : entry->text;
-        /* Some texts of the registry begin with the field already. */
-        if (*e->field && !string_after(text, e->field))
+        /* Texts about an id name it; some other texts begin with the field already. */
+        bool about_id = e->code == REEVE_ERROR_NO_SUCH_TASK || e->code == REEVE_ERROR_ALREADY_EXISTS ||
+                        e->code == REEVE_ERROR_ALREADY_FINISHED;
+        if (*e->field && !about_id && !string_after(text, e->field))
                 fprintf(stderr, "reeve: %s: %s\n", e->field, text);
         else
                 fprintf(stderr, "reeve: %s\n", text);

@@ -135,10 +135,11 @@ static int print_table(const json_t *tasks, bool more, const ListOptions *o)
         if (!text)
                 return EX_OSERR;
 
+        size_t n = json_array_size(tasks);
         pager_open(!o->no_pager);
         fputs(text, stdout);
         if (!o->no_legend)
-                printf("%s%zu tasks%s.\n", *text ? "\n" : "", json_array_size(tasks),
+                printf("%s%zu task%s%s.\n", *text ? "\n" : "", n, n == 1 ? "" : "s",
                        more ? ", there are older ones (--all)" : "");
         pager_close();
         return 0;

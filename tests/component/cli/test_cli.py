@@ -139,7 +139,7 @@ class Look(Case):
     def test_show_goes_on_after_an_error(self):
         self.serve(Get=[{"when": {"task_id": "ml_train_00"}, "replies": [{"task": ENDED}]}, NO_SUCH_TASK])
         out, err = self.reeve("show", "x", "ml_train_00", status=66)
-        self.assertEqual(err, "reeve: task_id: there is no task 'x'\n")
+        self.assertEqual(err, "reeve: there is no task 'x'\n")
         self.assertIn("ml_train_00", out)
 
     def test_show_snapshots(self):
@@ -399,6 +399,44 @@ class Run(Case):
         self.assertEqual(self.calls("Cancel")[0]["task_id"], "t4")
 
 
+class Completion(Case):
+    def complete(self, *words):
+        """What bash offers for the last word."""
+        script = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); compopt() { :; }; _reeve; '
+                  'printf "%s\\n" "${COMPREPLY[@]}"')
+        file = pathlib.Path(DEFINITION).parents[2] / "config/completion/reeve.bash"
+        environment = {**self.environment, "PATH": f"{pathlib.Path(REEVE).parent}:{os.environ['PATH']}"}
+        out = subprocess.run(["bash", "-c", script, "bash", file, "reeve", *words], capture_output=True, text=True,
+                             env=environment, check=True)
+        self.assertEqual(out.stderr, "")
+        return out.stdout.split()
+
+    def test_verbs_and_options(self):
+        verbs = self.complete("")
+        self.assertTrue({"run", "list", "doctor", "help", "--version"} <= set(verbs), verbs)
+        for verb in (v for v in verbs if v[0] != "-"):
+            offered = set(self.complete(verb, "-"))
+            shown = {word.split("=")[0] for line in self.reeve("help", verb)[0].splitlines() if line.startswith("  ")
+                     for word in line[2:34].split()}
+            self.assertEqual({word.rstrip("=") for word in offered}, shown)
+        self.assertEqual(self.complete("run", "--no-b"), ["--no-block"])
+        self.assertEqual(self.complete("run", "-p", "MemoryM"), ["MemoryMax=", "MemoryMin="])
+        self.assertEqual(self.complete("list", "--json", "=", "p"), ["pretty"])
+
+    def test_ids(self):
+        self.serve(List=[{"when": {"status": "pending,active,verifying"}, "replies": [{"tasks": [ACTIVE]}]},
+                         {"replies": [{"tasks": [ACTIVE, ENDED]}]}])
+        self.assertEqual(self.complete("show", ""), ["ml_train_01", "ml_train_00"])
+        self.assertEqual(self.complete("cancel", "ml"), ["ml_train_01"])
+        self.assertEqual(self.complete("signal", "ml_train_01", "TER"), ["TERM"])
+
+    def test_commands(self):
+        self.assertIn("env", self.complete("run", "--", "en"))
+        self.assertIn("env", self.complete("run", "-q", "en"))
+        self.assertEqual(self.complete("run", "env", "/etc/passw"), [f for f in self.complete("run", "env", "/etc/passw")
+                                                                    if f.startswith("/etc/passw")])
+
+
 class Terminal(Case):
     """reeve on a terminal of our own."""
 
@@ -510,7 +548,7 @@ class Terminal(Case):
     def test_top_quits(self):
         self.serve(List=[{"replies": [{"tasks": [ACTIVE]}]}], Monitor=[{"replies": [], "hang": True}])
         self.start("top")
-        self.expect(b"1 tasks, q quits")
+        self.expect(b"1 task, q quits")
         self.type(b"q")
         self.assertEqual(self.end(), 0)
 
