@@ -76,7 +76,8 @@ SAMPLES = {
             c("int f(void)\n{\n        return atoi(x);\n}\n"),
             c("        sprintf(b, x);\n"),
             c("        r = strtoul(x, NULL, 10);\n", "src/daemon/x.c"),
-            c("        system (x);\n", "tests/unit/x.c"),
+            c("        system (x);\n", "src/daemon/x.c"),
+            c("        x = atoi(x);\n", "tests/unit/x.c"),
         ],
         "good": [
             c('/* atoi(x) would be wrong */\nf("atoi(x)");\nsnprintf(a);\nfoo_system(x);\np->system(x);\n'),

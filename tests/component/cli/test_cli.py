@@ -554,5 +554,5 @@ class Terminal(Case):
 
 
 if __name__ == "__main__":
-    REEVE, FAKE, DEFINITION = sys.argv[1:4]
+    REEVE, FAKE, DEFINITION = map(os.path.abspath, sys.argv[1:4])
     unittest.main(argv=sys.argv[:1] + sys.argv[4:], verbosity=2)
