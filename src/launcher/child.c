@@ -71,8 +71,10 @@ static void announce(const Child *c, Record *r)
         report.realtime_usec = r->started_realtime_usec = account_now(CLOCK_REALTIME);
         report.boottime_usec = r->started_boottime_usec = account_now(CLOCK_BOOTTIME);
         record_set_phase(r, RECORD_STARTED);
-        (void)fd_write_full(c->report_fd, &report,
-                            sizeof(report)); /* a launcher that is gone reads the record */
+        /* A launcher that is gone reads the record. The SIGPIPE of that must not kill the task when the signal mask
+         * opens. */
+        if (fd_write_full(c->report_fd, &report, sizeof(report)) < 0)
+                discard_pending(SIGPIPE);
         CRASH_PARENT("keeper", "started");
 }
 
