@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Edit distance with insertions, removals, replacements and swaps of neighbours, in half units so that a letter of
- * the wrong case costs less than a wrong letter. Two rows and the one before them are enough; names longer than
- * NAME_MAX_LENGTH are nobody's typing mistake and are skipped. */
+ * the wrong case costs less than a wrong letter.
+ *
+ * A cell of the table needs the row above and, for swaps, the one before that, so three rows are kept. Names longer
+ * than NAME_MAX_LENGTH are nobody's typing mistake and are skipped, which bounds time and stack. */
 
 #include "basic/nearest.h"
 

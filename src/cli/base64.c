@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Strict: four characters at a time, padding only at the end, nothing else between. */
+/* A decoder only: the command line receives output, and never sends any.
+ *
+ * Four characters make three bytes, so the length must be a multiple of four, with one or two '=' as padding at the
+ * very end. It is strict: blanks, line ends and padding elsewhere are not base64, since what comes from the registry
+ * is either exactly right or something to complain about. */
 
 #include "cli/base64.h"
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* --help, from the tables. */
+/* --help is written from the tables that the command line is parsed by, so that it cannot forget an option.
+ *
+ * Two columns: names on the left, text on the right, or on the next line if the left one is too long. Text is one
+ * sentence each; what needs more stands in reeve(1), and a test holds that page to the same tables. The completion
+ * for bash reads this output, so the columns are an interface. */
 
 #include "cli/verb.h"
 

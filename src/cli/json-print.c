@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One line for programs, indented for people; in both, fields keep the order that the registry gave them. */
+/* One line for programs, indented for people; in both, fields keep the order that the registry gave them.
+ *
+ * Numbers with fractions are cut to 15 digits, which is what a double holds without noise. Output is flushed here, so
+ * that a reader of a stream has each object at once, and so that a full disk is noticed where it can still be said. */
 
 #include "cli/json-print.h"
 

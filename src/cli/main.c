@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* reeve, the command line. Everything it knows about tasks it asks from reeved through libreeve; it holds no privilege
- * and no state. This file finds the verb; verbs.c has the table, verb-*.c the verbs. */
+ * and no state. This file finds the verb; verbs.c has the table, verb-*.c the verbs.
+ *
+ * Only the character type of the locale is taken over, for the width of titles. Numbers are written with a point
+ * everywhere: they are read by scripts. */
 
 #include <locale.h>
 #include <stdio.h>
@@ -35,14 +38,19 @@ static int print_program_help(FILE *where)
         return 0;
 }
 
-int main(int argc, char **argv)
+/* What was printed but could not be written is a failure too, unless there is a worse one. */
+static int flush_output(int status)
 {
-        setlocale(LC_CTYPE, "");
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return status;
+        if (status == EX_IOERR) /* said already */
+                return status;
+        fprintf(stderr, "reeve: cannot write to standard output\n");
+        return status ?: EX_IOERR;
+}
 
-        if (argc < 2) {
-                print_program_help(stderr);
-                return EX_USAGE;
-        }
+static int dispatch(char **argv)
+{
         if (streq(argv[1], "--help") || streq(argv[1], "-h"))
                 return print_program_help(stdout);
         if (streq(argv[1], "--version")) {
@@ -51,4 +59,15 @@ int main(int argc, char **argv)
         }
         const Verb *verb = verb_find(argv[1]);
         return verb ? verb_run_main(verb, argv + 1) : unknown_verb(argv[1]);
+}
+
+int main(int argc, char **argv)
+{
+        setlocale(LC_CTYPE, "");
+
+        if (argc < 2) {
+                print_program_help(stderr);
+                return EX_USAGE;
+        }
+        return flush_output(dispatch(argv));
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Errors go to stderr as one line that begins with the program's name and the field at fault; the exit status is that
- * of the one error table, so that scripts can tell "no such task" (66) from "try again later" (75). */
+ * of the one error table, so that scripts can tell "no such task" (66) from "try again later" (75).
+ *
+ * A verb about several tasks goes on after a failure: whoever cancels ten tasks, one of which has just ended, wants the
+ * other nine cancelled. The first failure decides about the exit status. */
 
 #include "cli/session.h"
 

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The command line believes the registry, but not blindly: whatever comes is shown or left out, never crashed on, so
- * that an older `reeve` works with a newer reeved. */
+ * that an older `reeve` works with a newer reeved.
+ *
+ * A field of the wrong type is as good as none. A counter with a source that is not known here is one that was
+ * reported, as far as this version can tell. The exit status follows from what the process did, then from the state,
+ * then from the outcome, and is never 0 for a task that did not complete. */
 
 #include "cli/task-view.h"
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* As systemd's tools: colours and a pager only for people, that is, when standard output is a terminal; NO_COLOR and
- * an empty PAGER switch them off. All questions are about the terminal as it was when the program began, since a
- * pager turns standard output into a pipe. */
+ * an empty PAGER switch them off.
+ *
+ * All questions are about the terminal as it was when the program began, since a pager turns standard output into a
+ * pipe. Under sudo, less is told to be secure (LESSSECURE): a pager must not be a way to a shell of root. */
 
 #include "cli/terminal.h"
 

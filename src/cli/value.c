@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See the header. */
+/* Values that more than one verb takes. A parser writes a field only when the value is good, and names the option
+ * as it was written when it is not.
+ *
+ * Moments are read in local time, as they are printed. A span means that long ago, which is what "since 2h" says. */
 
 #include "cli/value.h"
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* reeve backup: reeved makes the copy, in its own file system, with its own rights; a relative name is one of the
- * caller's directory. */
+/* reeve backup: reeved makes the copy, in its own file system, with its own rights, from its own connection to the
+ * database, so that it is consistent while tasks go on.
+ *
+ * A relative name is one of the caller's directory. That the file does not exist yet, and that the caller may do this
+ * at all, is for reeved to say. */
 
 #include <stdio.h>
 #include <sysexits.h>

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* reeve help: the help of the program, or of a verb. */
+/* reeve help: the help of the program, or of a verb. It is a verb like any other so that completion and manual page
+ * know it; `reeve --help` and `reeve VERB --help` print the same texts.
+ *
+ * It needs no registry: somebody whose daemon does not run is the one who reads help. */
 
 #include <stdio.h>
 #include <sysexits.h>

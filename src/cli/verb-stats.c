@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* reeve stats: counts and health of the registry. */
+/* reeve stats: counts and health of the registry.
+ *
+ * The states of the lifecycle are columns, in the order of its table, and subsystems are rows, so that a state that is
+ * added later has its column here without anybody thinking of it. Commits beside rows written show group commit at
+ * work. */
 
 #include <stdio.h>
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* reeve wait: until all of the tasks have ended; the exit status is that of the first, in the order given, that did
- * not succeed. One task after the other is enough: the last one decides how long it takes. */
+ * not succeed.
+ *
+ * One task after the other is enough: the last one decides how long it takes. A registry that is replaced meanwhile is
+ * waited for, and asked again. Ctrl-C ends the wait and nothing else: these tasks are not this command's. */
 
 #include <limits.h>
 #include <stdio.h>

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The table of verbs, and what all of them do first: parse the options by their table, count the arguments, answer
- * --help. A verb that is not in this table does not exist, in no help text, page or completion. */
+ * --help. A verb that is not in this table does not exist, in no help text, page or completion.
+ *
+ * A verb's row stands beside its handler, in its own file, and is only pointed to here: what belongs together is
+ * changed together, and this file shows the order. */
 
 #include "cli/verb.h"
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A Spec borrows all its strings; somebody has to own those that are made up while it is written. That is all that a
- * Request adds, with the two lists in which a later entry replaces an earlier one. */
+ * Request adds, with the two lists in which a later entry replaces an earlier one.
+ *
+ * Limits keep their order. A value that was replaced stays owned until the end: a specification is written once, and
+ * small. */
 
 #include "libreeve/request.h"
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Waiting for the end of a task, which may outlive the registry that was asked: a wait is without effect, so that it
- * is simply asked again on the next connection. Each break gets the whole patience. */
+/* Waiting for the end of a task, which may outlive the registry that was asked.
+ *
+ * A wait is without effect, so it is simply asked again on the next connection, as often as the connection breaks;
+ * each break gets the whole patience. Only a broken connection is tried again: an error that the registry answers is
+ * an answer. Who must not block uses reeve_send() and reeve_next() in a poll loop. */
 
 #include "libreeve/connection.h"
 

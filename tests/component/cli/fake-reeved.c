@@ -34,6 +34,8 @@ static struct {
         json_t *task; /* that was run */
         pid_t pid;
         VarlinkCall *waiting;
+        VarlinkCall *hanging[64]; /* never answered */
+        size_t n_hanging;
 } fake;
 
 static const char *method_of(VarlinkCall *call)
@@ -94,8 +96,8 @@ static int on_canned(VarlinkCall *call, json_t *parameters, void *userdata)
                 if (r < 0)
                         return r;
         }
-        if (hang)
-                varlink_call_ref(call); /* until the process ends */
+        if (hang && fake.n_hanging < ELEMENTSOF(fake.hanging))
+                fake.hanging[fake.n_hanging++] = varlink_call_ref(call);
         else if (json_array_size(replies) == 0)
                 return varlink_call_reply(call, NULL);
         return 0;
@@ -312,6 +314,10 @@ int main(int argc, char **argv)
         int r = serve(argv[1], definition, &error);
         if (r < 0)
                 fprintf(stderr, "fake-reeved: %s\n", *error.text ? error.text : strerror(-r));
+        while (fake.n_hanging > 0)
+                varlink_call_unref(fake.hanging[--fake.n_hanging]);
+        if (fake.waiting)
+                varlink_call_unref(fake.waiting);
         json_decref(fake.task);
         json_decref(fake.answers);
         fclose(fake.log);

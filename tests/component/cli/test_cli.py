@@ -57,7 +57,7 @@ class Case(unittest.TestCase):
     def tearDown(self):
         if self.server:
             self.server.terminate()
-            self.server.wait()
+            self.assertEqual(self.server.wait(), 0, "the fake registry ended badly")
             self.server.stdout.close()
         self.directory.cleanup()
 
@@ -294,6 +294,14 @@ class Act(Case):
         self.assertIn("cannot connect to", out)
         self.assertIn("REEVE_SOCKET", out)
 
+    def test_output_that_cannot_be_written(self):
+        self.serve(List=[{"replies": [{"tasks": [ACTIVE]}]}], Output=[{"replies": [output(b"x")]}])
+        for args in (("list",), ("list", "-j"), ("logs", "a"), ("--help",), ("help",)):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([REEVE, *args], stdout=full, stderr=subprocess.PIPE, env=self.environment)
+            self.assertEqual(done.returncode, 74, args)
+            self.assertTrue(done.stderr.startswith(b"reeve: cannot write to standard output"), done.stderr)
+
     def test_help_and_version(self):
         self.assertIn("Verbs:", self.reeve("--help")[0])
         self.assertIn("--no-block", self.reeve("help", "run")[0])
@@ -397,6 +405,62 @@ class Run(Case):
         child.communicate()
         self.assertEqual(child.returncode, 130)
         self.assertEqual(self.calls("Cancel")[0]["task_id"], "t4")
+
+
+class Replaced(Case):
+    """The registry is killed and started again while somebody waits."""
+
+    def replace(self, **answers):
+        self.server.kill()
+        self.server.wait()
+        self.server.stdout.close()
+        self.serve(**answers)
+
+    def start(self, *args):
+        return subprocess.Popen([REEVE, *args], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def wait_for_call(self, method):
+        while not self.calls(method):
+            select.select([], [], [], 0)
+
+    def finish(self, child, status):
+        out, err = child.communicate(timeout=60)
+        self.assertEqual(child.returncode, status, err)
+        return out, err
+
+    def test_wait(self):
+        self.serve(Wait=[{"replies": [], "hang": True}])
+        child = self.start("wait", "-q", "a")
+        self.wait_for_call("Wait")
+        self.replace(Wait=[{"when": {"task_id": "a"}, "replies": [{"task": ENDED}]}])
+        self.assertEqual(self.finish(child, 3), (b"", b""))
+
+    def test_run_is_asked_for_again_with_its_id(self):
+        self.serve(Run=[{"replies": [], "hang": True}])
+        child = self.start("run", "-q", "sh", "-c", "exit 8")
+        self.wait_for_call("Run")
+        self.replace(Output=[NO_OUTPUT])
+        self.assertEqual(self.finish(child, 8), (b"", b""))
+        self.assertEqual(self.calls("Output")[0]["task_id"], self.spec()["task"])
+
+    def test_output_goes_on_where_it_was(self):
+        self.serve(Output=[{"replies": [output(b"one\n")], "hang": True}])
+        child = self.start("run", "-q", "--id=t6", "cat", "/dev/null")
+        self.assertEqual(child.stdout.readline(), b"one\n")
+        self.replace(Output=[{"when": {"offset": 4}, "replies": [output(b"two\n", 4), output(b"", 8, True)]}],
+                     Wait=[{"when": {"task_id": "t6"}, "replies": [{"task": ENDED}]}])
+        self.assertEqual(self.finish(child, 3), (b"two\n", b""))
+
+    def test_logs_and_events_go_on_where_they_were(self):
+        event = {"number": 7, "topic": "task.created", "timestamp": 1800000000000000, "task": ACTIVE}
+        self.serve(Output=[{"replies": [output(b"one\n")], "hang": True}], Monitor=[{"replies": [event], "hang": True}])
+        logs, events = self.start("logs", "-f", "a"), self.start("events", "-fj")
+        self.assertEqual(logs.stdout.readline(), b"one\n")
+        self.assertEqual(json.loads(events.stdout.readline()), event)
+        self.replace(Output=[{"when": {"offset": 4}, "replies": [output(b"two\n", 4), output(b"", 8, True)]}],
+                     Monitor=[{"when": {"since": 7}, "replies": [{**event, "number": 8}]}])
+        self.assertEqual(self.finish(logs, 0), (b"two\n", b""))
+        self.assertEqual(json.loads(self.finish(events, 0)[0])["number"], 8)
 
 
 class Completion(Case):
