@@ -10,6 +10,7 @@
 #        include <fcntl.h>
 #        include <limits.h>
 #        include <signal.h>
+#        include <stdatomic.h>
 #        include <stdio.h>
 #        include <stdlib.h>
 #        include <string.h>
@@ -19,7 +20,8 @@
 
 static const char *armed_process;
 static size_t armed_process_length;
-static const char *armed_step;
+static char armed_step[32];      /* "": none */
+static _Atomic long passes_left; /* of it, with the one that counts */
 static const char *once_path;
 static char break_reached[PATH_MAX], break_go[PATH_MAX]; /* "": points kill */
 
@@ -32,7 +34,9 @@ void crash_init(void)
                 return;
         armed_process = at;
         armed_process_length = (size_t)(colon - at);
-        armed_step = colon + 1;
+        const char *nth = strchrnul(colon + 1, '#');
+        snprintf(armed_step, sizeof(armed_step), "%.*s", (int)(nth - colon - 1), colon + 1);
+        passes_left = *nth ? strtol(nth + 1, NULL, 10) : 1;
         once_path = getenv("REEVE_CRASH_ONCE");
 
         const char *dir = getenv("REEVE_BREAK_DIR");
@@ -79,10 +83,12 @@ void crash_point(const char *process, const char *step, pid_t pid)
         assert(process);
         assert(step);
 
-        if (!armed_step || strcmp(armed_step, step) != 0)
+        if (!armed_step[0] || strcmp(armed_step, step) != 0)
                 return;
         if (strlen(process) != armed_process_length ||
             memcmp(process, armed_process, armed_process_length) != 0)
+                return;
+        if (--passes_left > 0)
                 return;
         if (once_path && unlink(once_path) < 0)
                 return;

@@ -3,7 +3,8 @@
 
 /* Named crash points, for the tests that kill each part of reeve at each step. In a developer build the environment
  * may name one as REEVE_CRASH_AT="<process>:<step>", for instance "keeper:reap" or "launcher:claim"; the process
- * that reaches it ends by SIGKILL. REEVE_CRASH_ONCE names a file: only who can unlink it crashes, so that what is
+ * that reaches it ends by SIGKILL. "reeved:commit#2" means the second time (and, without REEVE_CRASH_ONCE, each one
+ * after it) that the process comes there. REEVE_CRASH_ONCE names a file: only who can unlink it crashes, so that what is
  * started again afterwards does not crash again.
  *
  * With REEVE_BREAK_DIR, a directory with two FIFOs, the process does not end there but waits: it writes its pid and a
