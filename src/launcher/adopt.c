@@ -71,7 +71,6 @@ bool adopt_has_ended(const Keeper *k)
 {
         Record *r = k->record;
         struct pollfd p = { .fd = k->task_fd, .events = POLLIN };
-        pid_t launcher = getppid();
         usec_t give_up = account_now(CLOCK_BOOTTIME) + REAPED_BY_INIT_USEC;
         int status;
 
@@ -80,7 +79,8 @@ bool adopt_has_ended(const Keeper *k)
         if (k->task_fd >= 0 && poll(&p, 1, 0) == 0)
                 return false;
 
-        while (k->launcher_is_parent && !is_reaped(k) && getppid() == launcher)
+        /* A launcher that has died meanwhile, before or in this loop, writes nothing any more. */
+        while (k->task_parent > 0 && !is_reaped(k) && getppid() == k->task_parent)
                 wait_for_wake(r);
         while (!is_reaped(k)) {
                 if (kernel_status(k->task_fd, &status)) {

@@ -21,8 +21,8 @@ typedef struct Keeper {
         const Child *child;   /* NULL: adopts a task that runs */
 
         /* adopting only */
-        int task_fd;             /* pidfd of the main process, or -EBADF: it is gone */
-        bool launcher_is_parent; /* it will reap the main process and write its status into the record */
+        int task_fd;       /* pidfd of the main process, or -EBADF: it is gone */
+        pid_t task_parent; /* the launcher, if it will reap the main process and write its status; else 0 */
 } Keeper;
 
 /* Exit status of a keeper that could not even start the task; 0 is "account taken". */

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "basic/crash.h"
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "launcher/keeper.h"
@@ -63,9 +64,9 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name)
                 .controllers = l->pool.controllers,
                 .settle_usec = l->settle_usec,
                 .task_fd = task_fd,
-                .launcher_is_parent = task_fd >= 0 && proc_stat(l->proc_fd, r->task_pid, &st) >= 0 &&
-                                      st.ppid == getpid(),
         };
+        if (task_fd >= 0 && proc_stat(l->proc_fd, r->task_pid, &st) >= 0 && st.ppid == getpid())
+                k.task_parent = getpid();
 
         record_set_flag(r, RECORD_FLAG_ADOPTED);
         pid_t pid = keeper_clone(l->pool.keepers_fd);
@@ -73,6 +74,7 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name)
                 keeper_run(&k);
         if (pid < 0)
                 return log_error_errno(pid, "cannot adopt %s", name);
+        CRASH_POINT("launcher", "adopt");
         return watch_launch(l, pid, name, NULL, -EBADF);
 }
 
