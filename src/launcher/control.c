@@ -185,8 +185,13 @@ static void forget(Launcher *l, const char *id, uint32_t attempt)
                 return;
         if (record_map(l->records_fd, task_attempt_name(id, attempt, name), &r) < 0)
                 return;
-        if (record_phase(r) == RECORD_ENDED || memcmp(r->boot_id, l->boot_id, sizeof(l->boot_id)) != 0)
+        if (record_phase(r) == RECORD_ENDED || memcmp(r->boot_id, l->boot_id, sizeof(l->boot_id)) != 0) {
+                /* A keeper that was killed between `ended` and its last act left its leaf, and nothing but the record
+                 * knows of that. */
+                if (r->cgroup[0] && l->pool.mount_fd >= 0)
+                        (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
                 unlinkat(l->records_fd, name, 0);
+        }
         record_unmap(r);
         CRASH_POINT("launcher", "forget");
 }
