@@ -239,6 +239,7 @@ static void bury_orphan(Launcher *l, const Corpse *c)
 
         if (!r)
                 return;
+        CRASH_POINT("launcher", "bury");
         account_add(r, l->proc_fd, c, true);
         record_wake(r);
         record_unmap(r);

@@ -236,6 +236,25 @@ class Instance:
                 pids += [int(line) for line in f]
         return pids
 
+    def keepers(self):
+        """Pids of the keepers that live; those of backend process are not found."""
+        with contextlib.suppress(OSError):
+            with open(os.path.join(self.pool() or "/nonexistent", "keepers", "cgroup.procs"), encoding="ascii") as f:
+                return [int(line) for line in f]
+        return []
+
+    def spent(self):
+        """How many attempts the launcher's list of spent tickets has."""
+        return sum(len(names) for _, _, names in os.walk(self.path("launcher-state", "spent")))
+
+    def logs(self, size=8000):
+        """The ends of the daemons' logs, for who must say why a test failed."""
+        text = ""
+        for name in ("reeve-launcher.log", "reeved.log"):
+            with contextlib.suppress(OSError), open(self.path(name), errors="replace", encoding="utf-8") as f:
+                text += f"--- {name}\n{f.read()[-size:]}\n"
+        return text
+
     def close(self):
         self.kill(self.reeved, self.launcher)
         self.end_cgroups()

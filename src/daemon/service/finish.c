@@ -111,7 +111,7 @@ static void on_end_committed(const ReeveError *error, int64_t last_event, void *
                 service_answer_waits(s, t, error);
                 return;
         }
-        CRASH_POINT("reeved", "committed");
+        CRASH_POINT("reeved", "finished");
         service_publish(s, last_event, op->topic, op->realtime, &t->row);
         service_answer_waits(s, t, NULL);
         if (t->row.attempt > 0)
@@ -194,6 +194,7 @@ static int finish(Service *s, Task *t, const Record *record)
         task_attempt_ended(t, &a, record_duration(record));
         if (t->row.started_boottime == 0)
                 t->row.started_boottime = record->started_boottime_usec;
+        CRASH_POINT("reeved", "ended");
         service_answer_runs(s, t, exec_failed ? &e : NULL);
         commit_end(s, t, &a);
         attempt_row_done(&a);

@@ -134,6 +134,7 @@ static void on_launched(const ReeveError *error, const LaunchResult *result, voi
         t->doing &= ~TASK_DOING_LAUNCH;
 
         if (!error) {
+                CRASH_POINT("reeved", "launched");
                 if (t->row.status == TASK_PENDING)
                         started(s, t, result);
                 if (t->doing & TASK_RECORD_ENDED)
@@ -323,6 +324,7 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
                 op->callback(error, NULL, op->userdata);
                 return;
         }
+        CRASH_POINT("reeved", "authorized");
         /* Two calls with one id may have been authorised at the same time. */
         Task *other = registry_get(s->registry, op->row.task_id);
         if (other) {
