@@ -3,7 +3,9 @@
 /* One line for programs, indented for people; in both, fields keep the order that the registry gave them.
  *
  * Numbers with fractions are cut to 15 digits, which is what a double holds without noise. Output is flushed here, so
- * that a reader of a stream has each object at once, and so that a full disk is noticed where it can still be said. */
+ * that a reader of a stream has each object at once, and so that a full disk is noticed where it can still be said.
+ *
+ * What is printed is what the registry answered; nothing is renamed or left out on the way. */
 
 #include "cli/json-print.h"
 

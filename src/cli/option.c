@@ -3,7 +3,10 @@
 /* The usual conventions of GNU, with two differences on purpose: long names are not abbreviated, because an
  * abbreviation in a script breaks when an option is added, and every error says which option it is about and which
  * one may have been meant. Written forms: --name=VALUE, --name VALUE, -xVALUE, -x VALUE, -abc for flags, "--" before
- * arguments that begin with a dash; "-" alone is an argument. */
+ * arguments that begin with a dash; "-" alone is an argument.
+ *
+ * The table says where a value goes; the parser knows no verb. Values are borrowed from argv, only the arrays of
+ * options that may be repeated are owned (option_done()). */
 
 #include "cli/option.h"
 

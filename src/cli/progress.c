@@ -2,7 +2,10 @@
 
 /* The line is drawn with carriage return and erase-to-end, and is erased before anything else is written, so that it
  * never mixes with the task's output on the same terminal. It is not drawn while the last line of that output is
- * unfinished: it would have to be written over it. */
+ * unfinished: it would have to be written over it.
+ *
+ * The summary says of each number that is not a final one of the kernel where it comes from, so that nobody takes an
+ * estimate for an account. */
 
 #include "cli/progress.h"
 

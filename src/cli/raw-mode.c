@@ -3,7 +3,9 @@
 /* A terminal left in raw mode is unusable, so it is restored on every way out: raw_mode_leave(), exit (atexit), and
  * the signals of a crash, whose handler restores by tcsetattr(3), which is async-signal-safe, and then dies of the
  * signal. SIGINT, SIGTERM and SIGHUP are the caller's: they arrive at its event loop and end it in the ordinary way.
- * SIGKILL is beyond help. */
+ * SIGKILL is beyond help.
+ *
+ * There is one terminal, so there is one saved state: entering twice without leaving would save the wrong one. */
 
 #include "cli/raw-mode.h"
 

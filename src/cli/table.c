@@ -2,7 +2,10 @@
 
 /* libsmartcols knows about widths of characters, cutting, and terminals; this file only tells it what to show. Text
  * that came from a task's author (its title) may not send escape sequences to somebody else's terminal: libsmartcols
- * replaces control characters by \x1b and the like. */
+ * replaces control characters by \x1b and the like.
+ *
+ * Without a terminal nothing is cut and there is no colour: the table is then read by a program, or by somebody with
+ * a wider window. */
 
 #include "cli/table.h"
 
@@ -66,13 +69,15 @@ int table_add(Table *t, const TableRow *row)
 
 char *table_format(Table *t)
 {
-        char *text = NULL;
+        _cleanup_free_ char *text = NULL;
 
         assert(t);
 
         if (scols_table_is_empty(t->table))
                 return strdup("");
-        return scols_print_table_to_string(t->table, &text) < 0 ? NULL : text;
+        if (scols_print_table_to_string(t->table, &text) < 0)
+                return NULL;
+        return string_printf("%s\n", text); /* the library ends lines between rows only */
 }
 
 static void copy(char text[static TABLE_TEXT_SIZE], const char *from)

@@ -37,7 +37,7 @@ void table_done(Table *t);
 /* Appends a task. 0 or -ENOMEM. */
 int table_add(Table *t, const TableRow *row);
 
-/* The whole table as text (caller frees, by free()); "" without rows. NULL when memory is short. */
+/* The whole table as text, each line ended (caller frees); "" without rows. NULL when memory is short. */
 char *table_format(Table *t);
 
 /* Columns that several tables have. */

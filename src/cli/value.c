@@ -3,7 +3,9 @@
 /* Values that more than one verb takes. A parser writes a field only when the value is good, and names the option
  * as it was written when it is not.
  *
- * Moments are read in local time, as they are printed. A span means that long ago, which is what "since 2h" says. */
+ * Moments are read in local time, as they are printed. A span means that long ago, which is what "since 2h" says.
+ *
+ * Nothing here knows what the values are for. */
 
 #include "cli/value.h"
 

@@ -2,7 +2,9 @@
 
 /* The verbs that do something to tasks and have nothing to show: signal, cancel, freeze, thaw. They are silent when
  * all went well. With several ids each gets its turn, whatever happened to the others; the exit status is that of
- * the first failure. They share this file because each is one call. */
+ * the first failure. They share this file because each is one call.
+ *
+ * Who may do what to whose tasks is reeved's decision; nothing is checked here but what it could not understand. */
 
 #include <limits.h>
 #include <stdio.h>

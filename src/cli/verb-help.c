@@ -3,7 +3,9 @@
 /* reeve help: the help of the program, or of a verb. It is a verb like any other so that completion and manual page
  * know it; `reeve --help` and `reeve VERB --help` print the same texts.
  *
- * It needs no registry: somebody whose daemon does not run is the one who reads help. */
+ * It needs no registry: somebody whose daemon does not run is the one who reads help.
+ *
+ * What it prints is made in help.c. */
 
 #include <stdio.h>
 #include <sysexits.h>

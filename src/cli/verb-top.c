@@ -206,7 +206,7 @@ static int draw(Top *top)
                 return EX_OSERR;
         if (!top->once)
                 fputs("\033[H\033[J", stdout);
-        printf("%zu task%s%s\n%s%s\n", hash_size(top->tasks), hash_size(top->tasks) == 1 ? "" : "s",
+        printf("%zu task%s%s\n%s%s", hash_size(top->tasks), hash_size(top->tasks) == 1 ? "" : "s",
                top->once ? "" : ", q quits", *text ? "\n" : "", text);
         return fflush(stdout) == EOF ? EX_IOERR : 0;
 }

@@ -2,7 +2,10 @@
 
 /* The command is looked up where its caller is, as systemd-run does it: a name that is mistyped is an error before
  * anything is recorded. What is found here is a courtesy, not a check. The launcher executes the path as the task's
- * user, and a file that is gone or forbidden by then is its ExecFailed. */
+ * user, and a file that is gone or forbidden by then is its ExecFailed.
+ *
+ * The title and the type are for people and statistics, so that any bytes will do as a command line: what is not text
+ * is shown as '?', what no name may contain becomes '-'. */
 
 #include "libreeve/command.h"
 

@@ -92,8 +92,9 @@ class Look(Case):
         self.assertEqual(lines[0].split(), ["ID", "SUBSYSTEM", "TYPE", "STATUS", "TIME", "CPU", "MEMORY", "TITLE"])
         self.assertEqual(lines[2].split(None, 7),
                          ["ml_train_00", "ml", "train", "failed", "12.5s", "11.9s", "64.0M", "compress a corpus"])
-        self.assertEqual(lines[-1], "2 tasks.")
-        self.assertEqual(self.calls("List"), [{"limit": 30}])
+        self.assertEqual(lines[-2:], ["", "2 tasks."])
+        self.assertEqual(self.reeve("list", "--no-legend")[0], "\n".join(lines[:-2]) + "\n")
+        self.assertEqual(self.calls("List")[0], {"limit": 30})
         self.assertNotIn("\033", out)
 
     def test_list_json(self):
