@@ -446,11 +446,14 @@ class Replaced(Case):
 
     def test_output_goes_on_where_it_was(self):
         self.serve(Output=[{"replies": [output(b"one\n")], "hang": True}])
-        child = self.start("run", "-q", "--id=t6", "cat", "/dev/null")
+        fifo = self.path / "fifo"  # keeps the task from ending before the registry is replaced
+        os.mkfifo(fifo)
+        child = self.start("run", "-q", "--id=t6", "cat", fifo)
         self.assertEqual(child.stdout.readline(), b"one\n")
         self.replace(Output=[{"when": {"offset": 4}, "replies": [output(b"two\n", 4), output(b"", 8, True)]}],
                      Wait=[{"when": {"task_id": "t6"}, "replies": [{"task": ENDED}]}])
         self.assertEqual(self.finish(child, 3), (b"two\n", b""))
+        fifo.write_bytes(b"")
 
     def test_logs_and_events_go_on_where_they_were(self):
         event = {"number": 7, "topic": "task.created", "timestamp": 1800000000000000, "task": ACTIVE}
@@ -585,7 +588,7 @@ class Terminal(Case):
         event = {"topic": "task.usage", "timestamp": 1, "task": ACTIVE}
         self.serve(Monitor=[{"replies": [event], "hang": True}], Output=[NO_OUTPUT],
                    List=[{"replies": [{"tasks": [ENDED]}]}])
-        fifo = self.path / "fifo" # the task ends when the test says so
+        fifo = self.path / "fifo"  # the task ends when the test says so
         os.mkfifo(fifo)
         self.start("run", "--id=t5", "cat", fifo)
         self.expect(b"\ractive ")
