@@ -28,12 +28,22 @@ TaskOp *task_op_new(Service *s, const Task *t)
         return op;
 }
 
+TaskOp *task_op_free(TaskOp *op)
+{
+        if (op) {
+                free(op->detail);
+                free(op);
+        }
+        return NULL;
+}
+
 /* ---- started ---- */
 
 static void on_started_committed(const ReeveError *error, int64_t last_event, void *userdata)
 {
-        _cleanup_free_ TaskOp *op = ASSERT_PTR(userdata);
+        _cleanup_(task_op_freep) TaskOp *op = ASSERT_PTR(userdata);
 
+        op->service->n_uncommitted--;
         if (error) {
                 log_full_reeve_error(LOG_ERR, error, op->task_id);
                 return;
@@ -41,29 +51,26 @@ static void on_started_committed(const ReeveError *error, int64_t last_event, vo
         CRASH_POINT("reeved", "started");
         Task *t = registry_get(op->service->registry, op->task_id);
         if (t)
-                service_publish(op->service, last_event, op->topic, op->realtime, &t->row);
+                service_publish(op->service, last_event, op, &t->row);
 }
 
 static int write_started(Service *s, Task *t, const AttemptRow *a)
 {
         int r;
 
-        TaskOp *op = task_op_new(s, t);
+        _cleanup_(task_op_freep) TaskOp *op = task_op_new(s, t);
         if (!op)
                 return -ENOMEM;
-        op->topic = "task.started";
-        op->realtime = a->started_realtime;
-
         _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_started_committed, op);
         if (!w || store_write_update_task(w, &t->row) < 0 || store_write_attempt(w, a) < 0 ||
-            service_write_event(s, w, t, op->topic, op->realtime) < 0) {
-                free(op);
+            service_write_event(w, op, t, "task.started", a->started_realtime) < 0)
                 return -ENOMEM;
-        }
         r = store_write_submit(TAKE_PTR(w));
         if (r < 0)
-                free(op);
-        return r;
+                return r;
+        s->n_uncommitted++;
+        op = NULL; /* on_started_committed() has it */
+        return 0;
 }
 
 void service_commit_started(Service *s, Task *t, const AttemptRow *a)
@@ -100,7 +107,7 @@ static int take_over_started(Service *s, Task *t, const Record *record)
 
 static void on_end_committed(const ReeveError *error, int64_t last_event, void *userdata)
 {
-        _cleanup_free_ TaskOp *op = ASSERT_PTR(userdata);
+        _cleanup_(task_op_freep) TaskOp *op = ASSERT_PTR(userdata);
         Service *s = op->service;
 
         Task *t = registry_get(s->registry, op->task_id);
@@ -112,7 +119,7 @@ static void on_end_committed(const ReeveError *error, int64_t last_event, void *
                 return;
         }
         CRASH_POINT("reeved", "finished");
-        service_publish(s, last_event, op->topic, op->realtime, &t->row);
+        service_publish(s, last_event, op, &t->row);
         service_answer_waits(s, t, NULL);
         if (t->row.attempt > 0)
                 launcher_client_forget(s->launcher, t->row.task_id, t->row.attempt);
@@ -126,30 +133,24 @@ static int write_end(Service *s, Task *t, const AttemptRow *a)
 {
         int r;
 
-        TaskOp *op = task_op_new(s, t);
+        _cleanup_(task_op_freep) TaskOp *op = task_op_new(s, t);
         if (!op)
                 return -ENOMEM;
-        op->topic = service_end_topic(t->row.status);
-        op->realtime = t->row.completed_realtime;
-
         _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_end_committed, op);
         if (!w || store_write_update_task(w, &t->row) < 0 || store_write_erase_spec(w, t->row.task_id) < 0 ||
             (a && store_write_attempt(w, a) < 0) ||
-            service_write_event(s, w, t, op->topic, op->realtime) < 0) {
-                free(op);
+            service_write_event(w, op, t, service_end_topic(t->row.status), t->row.completed_realtime) < 0)
                 return -ENOMEM;
-        }
+
         SnapshotRow last = { .attempt = t->row.attempt,
                              .taken_realtime = t->row.completed_realtime,
                              .elapsed_usec = t->row.duration_usec,
                              .usage = t->row.usage };
-        if (a && store_write_snapshot(w, t->row.task_id, &last) < 0) {
-                free(op);
+        if (a && store_write_snapshot(w, t->row.task_id, &last) < 0)
                 return -ENOMEM;
-        }
         r = store_write_submit(TAKE_PTR(w));
-        if (r < 0)
-                free(op);
+        if (r >= 0)
+                op = NULL; /* on_end_committed() has it */
         return r;
 }
 

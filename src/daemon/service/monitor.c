@@ -168,16 +168,18 @@ int service_monitor(Service *s, const MonitorRequest *request, service_event_t c
         return 0;
 }
 
-void service_publish(Service *s, int64_t number, const char *topic, usec_t realtime, const TaskRow *row)
+void service_publish(Service *s, int64_t number, const TaskOp *op, const TaskRow *row)
 {
         assert(s);
-        assert(topic);
+        assert(op);
         assert(row);
 
         s->last_event = MAX(s->last_event, number);
-        ServiceEvent event = {
-                .number = number, .topic = topic, .realtime = realtime, .task_id = row->task_id, .task = row
-        };
+        ServiceEvent event = { .number = number,
+                               .topic = op->topic,
+                               .realtime = op->realtime,
+                               .task_id = row->task_id,
+                               .detail = op->detail };
         s->publishing = true;
         LIST_FOREACH(&s->monitors, link) {
                 ServiceMonitor *m = container_of(link, ServiceMonitor, link);
@@ -241,19 +243,22 @@ const char *service_end_topic(TaskState state)
         return "task.updated";
 }
 
-int service_write_event(Service *s, StoreWrite *w, const Task *t, const char *topic, usec_t realtime)
+int service_write_event(StoreWrite *w, TaskOp *op, const Task *t, const char *topic, usec_t realtime)
 {
         assert(w);
+        assert(op);
         assert(t);
 
         _cleanup_json_ json_t *o = task_row_to_json(&t->row, TASK_VIEW_PUBLIC);
-        _cleanup_free_ char *detail = o ? json_format(o) : NULL;
-        if (!detail)
+        op->detail = o ? json_format(o) : NULL;
+        if (!op->detail)
                 return -ENOMEM;
+        op->topic = topic;
+        op->realtime = realtime;
         EventRow e = { .realtime = realtime,
                        .topic = (char *)topic,
                        .task_id = t->row.task_id,
                        .subsystem = t->row.subsystem,
-                       .detail = detail };
+                       .detail = op->detail };
         return store_write_event(w, &e);
 }

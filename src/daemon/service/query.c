@@ -97,7 +97,7 @@ void service_get(Service *s, const char *task_id, service_task_t callback, void 
 
 typedef struct ListOp {
         Service *service;
-        unsigned limit;
+        StoreFilter filter;
         service_page_t callback;
         void *userdata;
 } ListOp;
@@ -120,9 +120,33 @@ static void on_rows(const ReeveError *error, TaskRow **rows, size_t n, void *use
                 }
         }
         ListPage page = { .tasks = rows, .n = n };
-        if (n > 0 && n == op->limit)
+        if (n > 0 && n == op->filter.limit)
                 page.cursor = rows[n - 1]->seq;
         op->callback(NULL, &page, op->userdata);
+}
+
+static void list_now(ListOp *op)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (store_list(op->service->store, &op->filter, on_rows, op) >= 0)
+                return;
+        reeve_error_errno(&e, ENOMEM, NULL, "cannot list");
+        op->callback(&e, NULL, op->userdata);
+        free(op);
+}
+
+static void on_all_committed(const ReeveError *error, int64_t last_event, void *userdata)
+{
+        list_now(ASSERT_PTR(userdata));
+}
+
+/* Run answers after exec, a moment before the row says that the task runs. Whoever lists after that answer waits for
+ * the commit: an empty write is behind everything that was submitted. */
+static int list_after_commit(ListOp *op)
+{
+        StoreWrite *w = store_write_new(op->service->store, 0, on_all_committed, op);
+        return w ? store_write_submit(w) : -ENOMEM;
 }
 
 void service_list(Service *s, const StoreFilter *filter, service_page_t callback, void *userdata)
@@ -134,13 +158,14 @@ void service_list(Service *s, const StoreFilter *filter, service_page_t callback
         assert(callback);
 
         ListOp *op = NEW0(ListOp, 1);
-        if (op)
-                *op = (ListOp){ s, filter->limit, callback, userdata };
-        if (!op || store_list(s->store, filter, on_rows, op) < 0) {
-                free(op);
+        if (!op) {
                 reeve_error_errno(&e, ENOMEM, NULL, "cannot list");
                 callback(&e, NULL, userdata);
+                return;
         }
+        *op = (ListOp){ s, *filter, callback, userdata };
+        if (s->n_uncommitted == 0 || list_after_commit(op) < 0)
+                list_now(op);
 }
 
 void service_snapshots(Service *s, const char *task_id, unsigned limit, store_snapshots_t callback,

@@ -185,7 +185,7 @@ void service_retry_later(Service *s)
 /* A record whose task is not open: if the database knows that it ended, only the Forget was lost. */
 static void on_stray(const ReeveError *error, TaskRow **rows, size_t n, void *userdata)
 {
-        _cleanup_free_ TaskOp *op = ASSERT_PTR(userdata);
+        _cleanup_(task_op_freep) TaskOp *op = ASSERT_PTR(userdata);
 
         if (error)
                 return;

@@ -125,7 +125,7 @@ static void started(Service *s, Task *t, const LaunchResult *result)
 
 static void on_launched(const ReeveError *error, const LaunchResult *result, void *userdata)
 {
-        _cleanup_free_ TaskOp *op = ASSERT_PTR(userdata);
+        _cleanup_(task_op_freep) TaskOp *op = ASSERT_PTR(userdata);
         Service *s = op->service;
 
         Task *t = registry_get(s->registry, op->task_id);
@@ -179,7 +179,7 @@ void service_launch(Service *s, Task *t)
         assert(t->row.status == TASK_PENDING);
         assert(t->spec_fd >= 0 && t->has_ticket);
 
-        TaskOp *op = task_op_new(s, t);
+        _cleanup_(task_op_freep) TaskOp *op = task_op_new(s, t);
         if (!op) {
                 service_retry_later(s);
                 return;
@@ -197,11 +197,9 @@ void service_launch(Service *s, Task *t)
                 .n_stdio_fds = t->n_stdio_fds,
         };
         t->launch_tries++;
-        if (launcher_client_launch(s->launcher, &q, on_launched, op, &error) < 0) {
-                /* No connection: service_on_launcher_connected() comes back to it. */
-                free(op);
-                return;
-        }
+        if (launcher_client_launch(s->launcher, &q, on_launched, op, &error) < 0)
+                return; /* no connection: service_on_launcher_connected() comes back to it */
+        op = NULL;      /* on_launched() has it */
         t->doing |= TASK_DOING_LAUNCH;
 }
 
@@ -213,24 +211,21 @@ static int write_insert(Service *s, Task *t, const RunOp *op)
 {
         int r;
 
-        TaskOp *done = task_op_new(s, t);
+        _cleanup_(task_op_freep) TaskOp *done = task_op_new(s, t);
         if (!done)
                 return -ENOMEM;
         _cleanup_(store_write_freep) StoreWrite *w =
                         store_write_new(s->store, STORE_WRITE_REFUSABLE, on_inserted, done);
-        if (!w) {
-                free(done);
+        if (!w)
                 return -ENOMEM;
-        }
         if ((r = store_write_insert_task(w, &t->row)) < 0 ||
             (r = store_write_spec(w, t->row.task_id, op->spec, op->spec_size, t->ticket,
                                   sizeof(t->ticket))) < 0 ||
-            (r = service_write_event(s, w, t, "task.created", t->row.created_realtime)) < 0 ||
-            (r = store_write_submit(TAKE_PTR(w))) < 0) {
-                free(done);
+            (r = service_write_event(w, done, t, "task.created", t->row.created_realtime)) < 0 ||
+            (r = store_write_submit(TAKE_PTR(w))) < 0)
                 return r;
-        }
         t->doing |= TASK_DOING_INSERT;
+        done = NULL; /* on_inserted() has it */
         return 0;
 }
 
@@ -289,7 +284,7 @@ static void ask_for_same(Service *s, Task *t, const ReeveError *error)
 
 static void on_inserted(const ReeveError *error, int64_t last_event, void *userdata)
 {
-        _cleanup_free_ TaskOp *op = ASSERT_PTR(userdata);
+        _cleanup_(task_op_freep) TaskOp *op = ASSERT_PTR(userdata);
         Service *s = op->service;
 
         Task *t = registry_get(s->registry, op->task_id);
@@ -305,7 +300,7 @@ static void on_inserted(const ReeveError *error, int64_t last_event, void *userd
                 return;
         }
         CRASH_POINT("reeved", "inserted");
-        service_publish(s, last_event, "task.created", t->row.created_realtime, &t->row);
+        service_publish(s, last_event, op, &t->row);
         if (t->row.cancel_requested)
                 service_carry_out_cancel(s, t);
         else

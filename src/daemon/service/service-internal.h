@@ -33,11 +33,12 @@ struct Service {
         Sampler *sampler;
         int cgroup_fd; /* the cgroup2 mount; -EBADF: none */
 
-        ListLink monitors;   /* ServiceMonitor */
-        bool publishing;     /* their list is being walked */
-        unsigned n_watching; /* of them, with usage */
-        ListLink outputs;    /* ServiceOutput that follow */
-        int64_t last_event;  /* number of the last published event */
+        ListLink monitors;      /* ServiceMonitor */
+        bool publishing;        /* their list is being walked */
+        unsigned n_watching;    /* of them, with usage */
+        ListLink outputs;       /* ServiceOutput that follow */
+        unsigned n_uncommitted; /* writes of `started` that are on their way to the database */
+        int64_t last_event;     /* number of the last published event */
 
         sd_event_source *kill_timer;  /* the earliest kill_boottime of a cancelled task */
         sd_event_source *retry_timer; /* tasks that wait for the launcher to make up its mind */
@@ -47,11 +48,15 @@ struct Service {
 typedef struct TaskOp {
         Service *service;
         char task_id[TASK_ID_MAX + 1];
-        const char *topic; /* of the event that is being committed; static */
+        /* the event that is being committed with it: service_write_event() fills these */
+        const char *topic; /* static */
         usec_t realtime;
+        char *detail;
 } TaskOp;
 /* NULL when memory is short. */
 TaskOp *task_op_new(Service *s, const Task *t);
+TaskOp *task_op_free(TaskOp *op);
+DEFINE_CLEANUP_FUNC(TaskOp *, task_op_free)
 
 /* ---- run.c ---- */
 
@@ -86,10 +91,10 @@ int service_on_kill_timer(sd_event_source *source, uint64_t usec, void *userdata
 void service_carry_out_cancel(Service *s, Task *t);
 
 /* ---- monitor.c ---- */
-/* Adds the event to a write; `detail` is made from the row. */
-int service_write_event(Service *s, StoreWrite *w, const Task *t, const char *topic, usec_t realtime);
-/* Tells the monitors of an event that was committed. */
-void service_publish(Service *s, int64_t number, const char *topic, usec_t realtime, const TaskRow *row);
+/* Adds an event about the task, as it is now, to a write, and keeps it in `op` for the publication. */
+int service_write_event(StoreWrite *w, TaskOp *op, const Task *t, const char *topic, usec_t realtime);
+/* Tells the monitors of the op's event, which was committed. */
+void service_publish(Service *s, int64_t number, const TaskOp *op, const TaskRow *row);
 void service_publish_usage(Service *s, const TaskRow *row);
 void service_end_monitors(Service *s);
 const char *service_end_topic(TaskState state);

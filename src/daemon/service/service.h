@@ -72,7 +72,7 @@ typedef struct ListPage {
         int64_t cursor; /* before_seq of the next page; 0: this is the last */
 } ListPage;
 typedef void (*service_page_t)(const ReeveError *error, const ListPage *page, void *userdata);
-/* `filter` is copied. */
+/* Shows at least what was answered before the call. The strings of the filter must live until the callback. */
 void service_list(Service *s, const StoreFilter *filter, service_page_t callback, void *userdata);
 
 void service_snapshots(Service *s, const char *task_id, unsigned limit, store_snapshots_t callback,
@@ -155,8 +155,8 @@ typedef struct ServiceEvent {
         const char *topic;
         usec_t realtime;
         const char *task_id;
-        const TaskRow *task; /* the task as it is; NULL for an event of the past, which has `detail` */
-        const char *detail; /* JSON text of the public fields of the task as it was; NULL if `task` is there */
+        const char *detail; /* of a numbered event: JSON text of the public fields of the task as it was then */
+        const TaskRow *task; /* of task.usage: the task as it is; else NULL */
 } ServiceEvent;
 
 typedef struct MonitorRequest {
