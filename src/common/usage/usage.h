@@ -84,6 +84,13 @@ static inline void usage_set(Usage *u, UsageField f, uint64_t value, UsageSource
         u->source[f] = (uint8_t)source;
 }
 
+/* Makes a value unknown. */
+static inline void usage_clear(Usage *u, UsageField f)
+{
+        u->value[f] = 0;
+        u->source[f] = USAGE_UNKNOWN;
+}
+
 /* Never NULL for a field below _USAGE_FIELD_MAX. */
 const UsageFieldInfo *usage_field_info(UsageField f);
 /* By column name; _USAGE_FIELD_INVALID if there is none. */

@@ -4,6 +4,9 @@
  * fall-backs are chosen field by field, so that a host without (say) the memory controller still has exact CPU time and an
  * honest "rusage" beside its memory peak.
  *
+ * A cgroup without processes has no anonymous memory: what the final memory.stat says of that is no peak, and is left
+ * to those who took samples.
+ *
  * rusage's peak is the largest single process, not the sum: it is what such a host knows, and its source says so. */
 
 #include "daemon/launch/account.h"
@@ -27,6 +30,7 @@ static void parse_files(const Record *r, Usage *u)
                 text_z[n_text] = '\0';
                 usage_parse_file(u, name_z, text_z, USAGE_KERNEL_FINAL);
         }
+        usage_clear(u, USAGE_MEMORY_ANON_PEAK);
 }
 
 static void parse_fallback(const Record *r, Usage *u)

@@ -53,10 +53,12 @@ static void test_kernel_wins(void **state _unused_)
         add(p, "cpu.stat", "usage_usec 100\nuser_usec 70\nsystem_usec 30\n");
         add(p, "memory.peak", "65536\n");
         add(p, "io.stat", "");
+        add(p, "memory.stat", "anon 4096\nfile 0\n");
         assert_int_equal(attempt_from_record(&p->record, &a), 0);
         assert_usage(a, USAGE_CPU, 100, USAGE_KERNEL_FINAL);
         assert_usage(a, USAGE_CPU_USER, 70, USAGE_KERNEL_FINAL);
         assert_usage(a, USAGE_MEMORY_PEAK, 65536, USAGE_KERNEL_FINAL);
+        assert_usage(a, USAGE_MEMORY_ANON_PEAK, 0, USAGE_UNKNOWN); /* a peak is not what is left */
         assert_string_equal(a.task_id, "a_b_c");
         assert_string_equal(a.cgroup, "pool/tasks/0/a_b_c.1");
         assert_int_equal(record_duration(&p->record), 250);
