@@ -56,7 +56,7 @@ static int setup(void **state, const char *backend)
 
         assert_non_null(f);
         assert_non_null(pw);
-        strcpy(f->root, "/tmp/reeve-launcher-test-XXXXXX");
+        snprintf(f->root, sizeof(f->root), "%s/reeve-launcher-test-XXXXXX", getenv("TMPDIR") ?: "/tmp");
         assert_non_null(mkdtemp(f->root));
         f->backend = backend;
         f->reeve_uid = pw->pw_uid;
