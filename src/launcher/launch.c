@@ -342,7 +342,7 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
         if (pid == 0)
                 keeper_run(&k);
         CRASH_POINT("launcher", "keeper-forked");
-        int r = watch_launch(l, pid, x->name, m, TAKE_FD(x->report_read_fd));
+        int r = watch_launch(l, pid, x->name, x->record->cgroup, m, TAKE_FD(x->report_read_fd));
         if (r < 0) /* it runs and its record will tell */
                 return reeve_error_errno(reterr, r, NULL, "cannot watch the keeper");
         return 0;

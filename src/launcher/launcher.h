@@ -66,7 +66,8 @@ int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 
 /* Watches the keeper `pid` of record `name`, a child of ours. `call` is the open Launch, answered when `report_fd`
  * (taken) tells how exec went. */
-int watch_launch(Launcher *l, pid_t pid, const char *name, sd_bus_message *call, int report_fd);
+int watch_launch(Launcher *l, pid_t pid, const char *name, const char *cgroup, sd_bus_message *call,
+                 int report_fd);
 
 /* Watches a keeper of an earlier launcher. */
 int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start);

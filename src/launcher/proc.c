@@ -48,11 +48,9 @@ static const char *get_u64(const char *p, uint64_t *ret)
 
 static void make_path(char *path, pid_t pid, const char *file)
 {
-        if (pid == 0)
-                strcpy(path, "self");
-        else
-                put_u64(path, (uint64_t)pid);
-        strcat(path, file);
+        char *end = pid == 0 ? stpcpy(path, "self") : put_u64(path, (uint64_t)pid);
+
+        strcpy(end, file);
 }
 
 int proc_stat(int proc_fd, pid_t pid, ProcStat *ret)

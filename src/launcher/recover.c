@@ -75,7 +75,7 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name)
         if (pid < 0)
                 return log_error_errno(pid, "cannot adopt %s", name);
         CRASH_POINT("launcher", "adopt");
-        return watch_launch(l, pid, name, NULL, -EBADF);
+        return watch_launch(l, pid, name, "", NULL, -EBADF);
 }
 
 /* Somebody holds the lock: the keeper, or its child that has not executed yet. */

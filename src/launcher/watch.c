@@ -34,6 +34,7 @@ typedef struct Watched {
         pid_t keeper;
         char name[TASK_ATTEMPT_NAME_SIZE];
         sd_bus_message *call;    /* open Launch, or NULL */
+        char *cgroup;            /* for its answer */
         sd_event_source *report; /* exec pipe, while it is open */
         sd_event_source *event;  /* pidfd or timer of a keeper that is no child of ours */
         ChildReport started;     /* pid 0: not yet */
@@ -47,6 +48,7 @@ static Watched *watched_free(Watched *w)
                 return NULL;
         list_remove(&w->link);
         sd_bus_message_unref(w->call);
+        free(w->cgroup);
         sd_event_source_disable_unref(w->report);
         sd_event_source_disable_unref(w->event);
         free(w);
@@ -70,7 +72,6 @@ static Watched *watched_new(Launcher *l, pid_t keeper, const char *name)
 static void answer(Watched *w, const ReeveError *e)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = TAKE_PTR(w->call);
-        const Record *r = NULL;
 
         if (!call)
                 return;
@@ -79,15 +80,10 @@ static void answer(Watched *w, const ReeveError *e)
                 server_reply_error(call, e);
                 return;
         }
-        /* Where it lives is in the record alone. */
-        int k = record_map(w->l->records_fd, w->name, &r);
-        k = sd_bus_reply_method_return(call, "ittts", w->started.pid, w->started.start,
-                                       w->started.realtime_usec, w->started.boottime_usec,
-                                       k < 0 ? "" : r->cgroup);
+        int k = sd_bus_reply_method_return(call, "ittts", w->started.pid, w->started.start,
+                                           w->started.realtime_usec, w->started.boottime_usec, w->cgroup);
         if (k < 0 && k != -ENOTCONN && k != -ECONNRESET)
                 log_debug_errno(k, "cannot answer Launch of %s", w->name);
-        if (r)
-                record_unmap(r);
 }
 
 static void settle(Watched *w)
@@ -145,7 +141,8 @@ static int on_report(sd_event_source *s, int fd, uint32_t revents, void *userdat
         return 0;
 }
 
-int watch_launch(Launcher *l, pid_t pid, const char *name, sd_bus_message *call, int report_fd)
+int watch_launch(Launcher *l, pid_t pid, const char *name, const char *cgroup, sd_bus_message *call,
+                 int report_fd)
 {
         _cleanup_fd_ int fd = report_fd;
         _cleanup_(watched_freep) Watched *w = watched_new(l, pid, name);
@@ -159,6 +156,9 @@ int watch_launch(Launcher *l, pid_t pid, const char *name, sd_bus_message *call,
                 sd_event_source_set_io_fd_own(w->report, true);
                 TAKE_FD(fd);
         }
+        w->cgroup = strdup(cgroup);
+        if (!w->cgroup)
+                return -ENOMEM;
         w->call = sd_bus_message_ref(call);
         TAKE_PTR(w);
         return 0;

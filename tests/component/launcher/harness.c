@@ -150,36 +150,63 @@ void wait_for_pid(pid_t pid)
                 wait_readable(fd, "end of a process");
 }
 
-/* Ends keepers that a failed test left; returns how many cgroups were not gone. */
+/* Removes a tree of directories, and of files where `files` says so. Returns how many directories were in the way
+ * of an empty one below `depth` levels: cgroups of tasks, when it is a pool. */
+static int remove_tree(int parent_fd, const char *name, bool files, int depth)
+{
+        int found = 0, fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+        const struct dirent *d;
+
+        while (dir && (d = readdir(dir))) {
+                if (strcmp(d->d_name, ".") == 0 || strcmp(d->d_name, "..") == 0)
+                        continue;
+                if (d->d_type == DT_DIR)
+                        found += remove_tree(fd, d->d_name, files, depth - 1);
+                else if (files)
+                        unlinkat(fd, d->d_name, 0);
+        }
+        if (dir)
+                closedir(dir);
+        unlinkat(parent_fd, name, AT_REMOVEDIR);
+        return found + (depth == 0);
+}
+
+static void wait_for_empty(int pool_fd)
+{
+        bool populated = true;
+
+        _cleanup_fd_ int fd = openat(pool_fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
+        while (cgroup_events(pool_fd, &populated, NULL) >= 0 && populated) {
+                struct pollfd p = { .fd = fd, .events = POLLPRI };
+                char text[256];
+
+                if (fd_pread_file(fd, text, sizeof(text)) < 0 || strstr(text, "populated 0"))
+                        break;
+                if (poll(&p, 1, TIME_LIMIT_MSEC) <= 0)
+                        fail_msg("the pool does not get empty");
+        }
+}
+
+/* Ends what a failed test left; returns how many leaves were not gone. */
 static int clean_pool(Fixture *f)
 {
-        Instance i;
         ReeveError e;
-        char path[PATH_MAX];
-        char *mount = NULL;
-        int mount_fd, left = 0;
+        Instance i;
+        char path[64];
+        int mount_fd;
 
         assert_ok(instance_init(&i, f->root, NULL, &e), e);
-        if (cgroup_open_mount(&mount_fd, &mount) < 0)
+        if (cgroup_open_mount(&mount_fd, NULL) < 0)
                 return 0;
-        snprintf(path, sizeof(path), "%s/%s.pool/tasks", mount, i.prefix);
-        for (int depth = 0; depth < 2; depth++) {
-                char command[PATH_MAX + 64];
-                snprintf(command, sizeof(command), "find %s -mindepth 2 -type d 2>/dev/null | wc -l", path);
-                FILE *p = popen(command, "r");
-                assert_non_null(p);
-                if (fscanf(p, "%d", &left) != 1)
-                        left = -1;
-                pclose(p);
-                if (left == 0)
-                        break;
+        snprintf(path, sizeof(path), "%s.pool", i.prefix);
+        _cleanup_fd_ int pool_fd = openat(mount_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int left = 0;
+        if (pool_fd >= 0) {
+                (void)fd_write_file_at(pool_fd, "cgroup.kill", "1");
+                wait_for_empty(pool_fd);
+                left = remove_tree(mount_fd, path, false, 3); /* pool, tasks, uid, leaf */
         }
-        snprintf(path, sizeof(path),
-                 "p=%s/%s.pool; [ -d $p ] || exit 0; echo 1 > $p/cgroup.kill; while grep -q 'populated 1' "
-                 "$p/cgroup.events; do :; done; find $p -depth -type d -exec rmdir {} +",
-                 mount, i.prefix);
-        assert_int_equal(system(path), 0);
-        free(mount);
         close(mount_fd);
         return left;
 }
@@ -187,13 +214,11 @@ static int clean_pool(Fixture *f)
 int fixture_teardown(void **state)
 {
         Fixture *f = *state;
-        char command[128];
 
         if (f->launcher > 0)
                 launcher_end(f, SIGTERM);
         int left = clean_pool(f);
-        snprintf(command, sizeof(command), "rm -rf %s", f->root);
-        assert_int_equal(system(command), 0);
+        remove_tree(AT_FDCWD, f->root, true, -1);
         close(f->records_fd);
         close(f->inotify_fd);
         close(f->notify_fd);

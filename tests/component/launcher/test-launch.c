@@ -153,6 +153,8 @@ static void test_search_path(void **state)
         assert_int_equal(order_authorize(*state, missing), 0);
         assert_refused(order_launch(*state, missing), missing, "ExecFailed");
         assert_string_equal(missing->error.message, "2 no-such-command");
+        _cleanup_record_ const Record *failed = order_wait(*state, missing, RECORD_ENDED);
+        assert_exit(failed, RECORD_EXIT_EXEC_FAILED, ENOENT);
 }
 
 static void test_missing_cwd(void **state)
@@ -165,6 +167,8 @@ static void test_missing_cwd(void **state)
         assert_int_equal(order_authorize(*state, o), 0);
         assert_refused(order_launch(*state, o), o, "ExecFailed");
         assert_string_equal(o->error.message, "13 /root/nowhere");
+        _cleanup_record_ const Record *r = order_wait(*state, o, RECORD_ENDED);
+        assert_exit(r, RECORD_EXIT_EXEC_FAILED, EACCES);
 }
 
 static void test_leftovers_end_by_term(void **state)
