@@ -17,6 +17,7 @@
 #        include <unistd.h>
 
 #        include "basic/macro.h"
+#        include "basic/parse.h"
 
 static const char *armed_process;
 static size_t armed_process_length;
@@ -36,7 +37,10 @@ void crash_init(void)
         armed_process_length = (size_t)(colon - at);
         const char *nth = strchrnul(colon + 1, '#');
         snprintf(armed_step, sizeof(armed_step), "%.*s", (int)(nth - colon - 1), colon + 1);
-        passes_left = *nth ? strtol(nth + 1, NULL, 10) : 1;
+        int passes = 1;
+        if (*nth)
+                (void)parse_int_range(nth + 1, 1, INT_MAX, &passes);
+        passes_left = passes;
         once_path = getenv("REEVE_CRASH_ONCE");
 
         const char *dir = getenv("REEVE_BREAK_DIR");
