@@ -61,7 +61,8 @@ static int write_started(Service *s, Task *t, const AttemptRow *a)
         _cleanup_(task_op_freep) TaskOp *op = task_op_new(s, t);
         if (!op)
                 return -ENOMEM;
-        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_started_committed, op);
+        _cleanup_(store_write_freep) StoreWrite *w =
+                        store_write_new(s->store, STORE_WRITE_LAZY, on_started_committed, op);
         if (!w || store_write_update_task(w, &t->row) < 0 || store_write_attempt(w, a) < 0 ||
             service_write_event(w, op, t, "task.started", a->started_realtime) < 0)
                 return -ENOMEM;

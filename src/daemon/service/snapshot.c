@@ -29,7 +29,7 @@ static void on_snapshot(const SamplerReading *reading, void *userdata)
                             .taken_realtime = reading->taken_realtime_usec,
                             .elapsed_usec = reading->elapsed_usec,
                             .usage = reading->usage };
-        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, NULL, NULL);
+        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, STORE_WRITE_LAZY, NULL, NULL);
         if (!w || (r = store_write_snapshot(w, t->row.task_id, &row)) < 0 ||
             (r = store_write_submit(TAKE_PTR(w))) < 0)
                 log_debug_errno(r, "%s: a snapshot was lost", t->row.task_id);

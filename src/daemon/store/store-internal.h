@@ -52,14 +52,19 @@ struct Store {
 
         pthread_mutex_t mutex;
         pthread_cond_t writer_wake, reader_wake;
-        ListLink writes;  /* StoreWrite, waiting */
-        ListLink backups; /* StoreBackup, waiting */
-        ListLink reads;   /* StoreJob, waiting */
-        ListLink results; /* StoreJob, finished */
+        ListLink writes;   /* StoreWrite, waiting */
+        size_t n_eager;    /* of them, not lazy */
+        usec_t lazy_until; /* CLOCK_MONOTONIC: when the oldest of them goes though all are lazy */
+        ListLink backups;  /* StoreBackup, waiting */
+        ListLink reads;    /* StoreJob, waiting */
+        ListLink results;  /* StoreJob, finished */
         size_t n_reads;
         bool stopping;
         StoreFigures figures; /* .queued counts also those in the writer's hands */
 };
+
+/* CLOCK_MONOTONIC, the clock of the conditions. Any thread. */
+usec_t store_now_monotonic(void);
 
 /* Hands finished jobs to the loop thread. Any thread. */
 void store_post(Store *s, ListLink *jobs);

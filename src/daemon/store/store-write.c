@@ -129,6 +129,8 @@ StoreWrite *store_write_new(Store *s, unsigned flags, store_written_t callback, 
 {
         assert(s);
         assert(s->event); /* a store without threads is for reading */
+        assert((flags & (STORE_WRITE_REFUSABLE | STORE_WRITE_LAZY)) !=
+               (STORE_WRITE_REFUSABLE | STORE_WRITE_LAZY));
 
         StoreWrite *w = malloc(sizeof(*w) + FIRST_ROOM);
         if (!w)
@@ -283,9 +285,14 @@ int store_write_submit(StoreWrite *w)
         pthread_mutex_lock(&s->mutex);
         bool full = s->figures.queued >= STORE_QUEUE_MAX;
         if (!full) {
+                bool lazy = w->flags & STORE_WRITE_LAZY, first = list_is_empty(&s->writes);
+                if (lazy && first)
+                        s->lazy_until = store_now_monotonic() + STORE_LINGER_USEC;
                 list_append(&s->writes, &w->job.link);
                 s->figures.queued++;
-                pthread_cond_signal(&s->writer_wake);
+                s->n_eager += !lazy;
+                if (!lazy || first)
+                        pthread_cond_signal(&s->writer_wake);
         }
         pthread_mutex_unlock(&s->mutex);
 

@@ -4,7 +4,8 @@
  *
  *     wait -> take what waits -> BEGIN IMMEDIATE, apply each, COMMIT -> hand all back -> checkpoint? -> a backup step?
  *
- * Group commit needs no timer: while one transaction is synced, the next one's writes gather. A batch is bounded by rows
+ * Group commit needs no timer: while one transaction is synced, the next one's writes gather. Only what nobody waits for
+ * (lazy writes) lies for some milliseconds, so that it need not have a commit of its own. A batch is bounded by rows
  * and bytes, so that a transaction takes some 50 ms at the most; see BATCH_ROWS.
  *
  * A write that fails by its own fault makes the batch run a second time, with a savepoint around each write.
@@ -45,7 +46,7 @@ typedef struct Writer {
         StoreBackup *backup;   /* under way */
 } Writer;
 
-static usec_t now_monotonic(void)
+usec_t store_now_monotonic(void)
 {
         struct timespec ts;
         clock_gettime(CLOCK_MONOTONIC, &ts);
@@ -98,6 +99,7 @@ static void take_batch(Writer *w)
         while (!list_is_empty(&s->writes) && rows < BATCH_ROWS && bytes < BATCH_BYTES) {
                 ListLink *l = list_pop(&s->writes);
                 const StoreWrite *write = store_write_of(container_of(l, StoreJob, link));
+                s->n_eager -= !(write->flags & STORE_WRITE_LAZY);
                 rows += write->n_ops;
                 bytes += write->bytes;
                 list_append(&w->batch, l);
@@ -115,11 +117,12 @@ static void wait_for_room(Writer *w)
 {
         Store *s = w->store;
 
-        while (!s->stopping && now_monotonic() < w->retry_at) {
+        while (!s->stopping && store_now_monotonic() < w->retry_at) {
                 ListLink refused = LIST_INIT(refused);
                 size_t n;
 
                 refuse(&s->writes, &refused, &n);
+                s->n_eager -= n;
                 if (n > 0) {
                         pthread_mutex_unlock(&s->mutex);
                         hand_back(w, &refused, n);
@@ -127,6 +130,22 @@ static void wait_for_room(Writer *w)
                         continue;
                 }
                 wait_until(s, w->retry_at);
+        }
+}
+
+/* Until there is a write that somebody waits for, a lazy one has lain long enough, or there is something else to do.
+ * Called and returns with the lock. */
+static void wait_for_work(const Writer *w)
+{
+        Store *s = w->store;
+
+        while (s->n_eager == 0 && !w->backup && list_is_empty(&s->backups) && !s->stopping) {
+                if (list_is_empty(&s->writes))
+                        pthread_cond_wait(&s->writer_wake, &s->mutex);
+                else if (store_now_monotonic() < s->lazy_until)
+                        wait_until(s, s->lazy_until);
+                else
+                        return;
         }
 }
 
@@ -140,8 +159,7 @@ static bool take(Writer *w)
         if (w->retry_at > 0)
                 wait_for_room(w);
         else {
-                while (list_is_empty(&s->writes) && !w->backup && list_is_empty(&s->backups) && !s->stopping)
-                        pthread_cond_wait(&s->writer_wake, &s->mutex);
+                wait_for_work(w);
                 take_batch(w);
         }
         if (!w->backup && !s->stopping) {
@@ -261,7 +279,7 @@ static bool keep_for_later(Writer *w)
         if (n_refused > 0)
                 hand_back(w, &refused, n_refused);
 
-        w->retry_at = n_kept > 0 ? now_monotonic() + RETRY_USEC : 0;
+        w->retry_at = n_kept > 0 ? store_now_monotonic() + RETRY_USEC : 0;
         return n_kept > 0 && n_refused > 0;
 }
 

@@ -47,6 +47,10 @@ DEFINE_CLEANUP_FUNC(Store *, store_close)
 typedef void (*store_written_t)(const ReeveError *error, int64_t last_event, void *userdata);
 
 #define STORE_WRITE_REFUSABLE (1U << 0)
+/* Nobody waits for it: it may lie for STORE_LINGER_USEC until another write comes whose commit it can share. A
+ * write that is not lazy never waits, and takes all that lie before it along. Not together with REFUSABLE. */
+#define STORE_WRITE_LAZY  (1U << 1)
+#define STORE_LINGER_USEC (10 * USEC_PER_MSEC)
 
 /* NULL when memory is short. The callback may be NULL. */
 StoreWrite *store_write_new(Store *s, unsigned flags, store_written_t callback, void *userdata);

@@ -379,6 +379,48 @@ static void test_group_commit_and_order(void **state)
                          (unsigned long long)(after.commits - before.commits));
 }
 
+static usec_t monotonic(void)
+{
+        struct timespec ts;
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        return usec_from_timespec(&ts);
+}
+
+static void submit_insert(Fixture *f, const char *id, unsigned flags, Written *written)
+{
+        TaskRow t = make_task(id);
+        StoreWrite *w = store_write_new(f->store, flags, on_written, written);
+
+        assert_int_equal(store_write_insert_task(w, &t), 0);
+        assert_int_equal(store_write_submit(w), 0);
+}
+
+static void test_lazy_writes(void **state)
+{
+        Fixture *f = *state;
+        Written alone = {}, before = {}, eager = {}, last = {};
+
+        fixture_open(f);
+        usec_t begin = monotonic();
+        submit_insert(f, "alone", STORE_WRITE_LAZY, &alone);
+        fixture_wait(f, &alone.done, "a lazy write without company");
+        usec_t took = monotonic() - begin;
+        if (took < STORE_LINGER_USEC)
+                fail_msg("it came back after %llu us, expected at least %llu", (unsigned long long)took,
+                         (unsigned long long)STORE_LINGER_USEC);
+
+        submit_insert(f, "before", STORE_WRITE_LAZY, &before);
+        submit_insert(f, "eager", 0, &eager);
+        fixture_wait(f, &eager.done, "a write behind a lazy one");
+        if (!before.done || before.turn > eager.turn)
+                fail_msg("the lazy write is to come back first, it %s",
+                         before.done ? "came second" : "waits");
+
+        submit_insert(f, "last", STORE_WRITE_LAZY, &last);
+        fixture_close(f);
+        assert_int_equal(fixture_ask(f, "SELECT count(*) FROM task_registry WHERE task_id = 'last'"), 1);
+}
+
 static void test_duplicate_fails_alone(void **state)
 {
         Fixture *f = *state;
@@ -636,6 +678,7 @@ int main(void)
                 TEST(test_attempts_and_snapshots),
                 TEST(test_events),
                 TEST(test_group_commit_and_order),
+                TEST(test_lazy_writes),
                 TEST(test_duplicate_fails_alone),
                 TEST(test_constraint_is_reported),
                 TEST(test_specs),
