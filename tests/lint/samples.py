@@ -94,6 +94,7 @@ SAMPLES = {
             c('        run("sleep(1)");\n', "tests/unit/x.c"),
             {"tests/system/x": "#!/bin/bash\nreeve run -- sleep 30\n"},
             c("        usleep(10);\n", "src/basic/x.c"),
+            c("/* lint: sleeping-tests: to sleep is its work */\n        usleep(10);\n", "tests/unit/x.c"),
         ],
     },
     "spdx": {

@@ -21,7 +21,10 @@
  *
  * CPU time is read by each process of itself, as the last thing that it does before _exit(2): "cpu_usec" is the sum and
  * lacks what fork, exec and exit cost, some 0.1 ms for each. "cpu_waited_usec" has the children from getrusage(2), that
- * is with their exits, where they were waited for. */
+ * is with their exits, where they were waited for.
+ *
+ * lint: forbidden-calls: it judges our code, so it uses none of it, our parsers included.
+ * lint: sleeping-tests: it is a load, not a test; to sleep is part of the load. */
 
 #include <errno.h>
 #include <fcntl.h>
