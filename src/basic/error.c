@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See the header. The two setters share one formatter; `text` is always terminated and never has a newline, so
- * that it can go into a log line, a varlink parameter or a D-Bus message as it is. */
+/* See the header. The two setters share one formatter; Field and text are always terminated and valid UTF-8
+ * (what they quote need not be: paths, arguments; and they may be cut within a character), and the text never has a
+ * newline, so that they can go into a log line, a varlink parameter or a D-Bus message as they are. */
 
 #include "basic/error.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "basic/strings.h"
 
 static const int errno_of_code[_REEVE_ERROR_MAX] = {
         [REEVE_ERROR_NONE] = 0,
@@ -39,6 +42,8 @@ static void fill(ReeveError *e, ReeveErrorCode code, int number, const char *fie
         for (char *p = e->text; *p; p++)
                 if ((unsigned char)*p < ' ')
                         *p = ' ';
+        utf8_repair(e->field);
+        utf8_repair(e->text);
 }
 
 int reeve_error_set(ReeveError *reterr, ReeveErrorCode code, const char *field, const char *format, ...)

@@ -19,7 +19,7 @@
 /* Fills *reterr (unless it is NULL) and returns the negative errno that belongs to `code`:
  * NoSuchTask -ENOENT, AlreadyExists -EEXIST, AlreadyFinished -ESTALE, InvalidArgument -EINVAL, PermissionDenied
  * -EPERM, LimitExceeded -E2BIG, PolicyViolation -EACCES, ExecFailed -ENOEXEC, Unavailable -EAGAIN, Internal -EIO.
- * `field` may be NULL. Text that does not fit is cut. */
+ * `field` may be NULL. Text that does not fit is cut; field and text are made valid UTF-8. */
 int reeve_error_set(ReeveError *reterr, ReeveErrorCode code, const char *field, const char *format, ...)
                 _printf_(4, 5);
 

@@ -68,6 +68,22 @@ bool utf8_is_valid(const char *text, size_t n)
         return true;
 }
 
+char *utf8_repair(char *text)
+{
+        assert(text);
+
+        for (size_t left = strlen(text), i = 0; left > 0;) {
+                size_t k = utf8_sequence((const unsigned char *)text + i, left);
+                if (k == 0) {
+                        text[i] = '?';
+                        k = 1;
+                }
+                i += k;
+                left -= k;
+        }
+        return text;
+}
+
 bool string_has_control(const char *text, size_t n)
 {
         assert(text || n == 0);

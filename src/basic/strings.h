@@ -26,6 +26,9 @@ const char *string_after(const char *text, const char *prefix);
 /* Valid UTF-8 as RFC 3629 defines it (no surrogates, no overlong forms, at most U+10FFFF). */
 bool utf8_is_valid(const char *text, size_t n);
 
+/* Puts '?' in the place of each byte of a NUL-terminated text that is no part of valid UTF-8. Returns text. */
+char *utf8_repair(char *text);
+
 /* Has a byte below 0x20 or 0x7f (n bytes). */
 bool string_has_control(const char *text, size_t n);
 

@@ -41,7 +41,7 @@ void task_set_message(Task *t, const char *format, ...)
         vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
 
-        char *copy = strdup(text);
+        char *copy = strdup(utf8_repair(text)); /* it may have been cut within a character */
         if (copy) {
                 free(t->row.message);
                 t->row.message = copy;

@@ -71,6 +71,25 @@ static void test_utf8(void **state _unused_)
         assert_false(utf8_is_valid("\xc3\xa4", 1)); /* cut */
 }
 
+static void test_repair(void **state _unused_)
+{
+        static const char *const pairs[][2] = {
+                { "", "" },
+                { "plain", "plain" },
+                { "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f" },
+                { "\xff", "?" },
+                { "a\xff\xfe\xc3", "a???" }, /* the last is a character that was cut */
+                { "\xe1\x80z", "??z" },
+                { "\xed\xa0\x80\xc3\xa4", "???\xc3\xa4" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(pairs); i++) {
+                char text[32];
+                strcpy(text, pairs[i][0]);
+                assert_string_equal(utf8_repair(text), pairs[i][1]);
+        }
+}
+
 static void test_control(void **state _unused_)
 {
         assert_false(string_has_control("abc \xc3\xa4", 6));
@@ -191,7 +210,7 @@ int main(void)
                 cmocka_unit_test(test_control),      cmocka_unit_test(test_buffer),
                 cmocka_unit_test(test_buffer_grows), cmocka_unit_test(test_buffer_too_large),
                 cmocka_unit_test(test_buffer_take),  cmocka_unit_test(test_bytes_format),
-                cmocka_unit_test(test_vectors),
+                cmocka_unit_test(test_vectors),      cmocka_unit_test(test_repair),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
