@@ -26,7 +26,7 @@
  *                                          launcher/describe.c
  *
  * Errors are "io.reeve.Error.<Name>" of the error table. For ExecFailed the message is "<errno> <path>"; for
- * InvalidArgument and LimitExceeded "<field>: <sentence>". */
+ * all others "<field>: <sentence>", or the sentence alone. A field has no space. */
 
 #define LAUNCHER_INTERFACE "io.reeve.Launcher1"
 #define LAUNCHER_OBJECT    "/io/reeve/Launcher1"

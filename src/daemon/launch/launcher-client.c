@@ -241,9 +241,7 @@ static void split_text(ReeveError *e, const char *text)
                 snprintf(e->field, sizeof(e->field), "%s", separator + 1);
                 snprintf(e->text, sizeof(e->text), "%s: %s", separator + 1,
                          strerrordesc_np(e->number) ?: "?");
-        } else if (e->code == REEVE_ERROR_INVALID_ARGUMENT || e->code == REEVE_ERROR_LIMIT_EXCEEDED) {
-                if (strchr(left, ' '))
-                        return;
+        } else if (!strchr(left, ' ')) {
                 snprintf(e->field, sizeof(e->field), "%s", left);
                 snprintf(e->text, sizeof(e->text), "%s", separator + 2);
         }
