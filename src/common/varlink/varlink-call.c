@@ -216,6 +216,8 @@ static void finish(VarlinkCall *call)
         call->on_gone = call->on_drained = NULL;
         if (!c)
                 return;
+        if (call->alone)
+                c->n_alone--;
         if (call->oneway) {
                 leave(call);
                 varlink_connection_touch(c);

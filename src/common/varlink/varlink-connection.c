@@ -8,10 +8,11 @@
  * share was used up. So replies that are made in one iteration leave with one write, and each peer gets one
  * read and MESSAGES_PER_RUN messages before the next one has its turn.
  *
- * Back pressure: with VARLINK_PIPELINE_MAX open calls or VARLINK_OUTPUT_PAUSE bytes queued nothing more is
- * dispatched, and nothing more is read, so the socket fills and the peer's writes block. Only notifications
- * go on from there to VARLINK_OUTPUT_MAX; then the peer is cut off, as it is when the kernel takes none of
- * its output for stall_usec.
+ * Back pressure: with VARLINK_PIPELINE_MAX open calls, one open call that wants to be alone (so that a peer
+ * that pipelines dear questions is not answered at the cost of the others), or VARLINK_OUTPUT_PAUSE bytes
+ * queued nothing more is dispatched, and nothing more is read, so the socket fills and the peer's writes
+ * block. Only notifications go on from there to VARLINK_OUTPUT_MAX; then the peer is cut off, as it is when
+ * the kernel takes none of its output for stall_usec.
  *
  * The end: a peer that shut down its writing side still gets its replies. One that has gone (EPOLLHUP) is
  * read to the end, so that oneway calls it left are served; its output is discarded. If it has gone while we
@@ -54,7 +55,8 @@ size_t varlink_connection_queued(const VarlinkConnection *c)
 
 static bool can_dispatch(const VarlinkConnection *c)
 {
-        return c->n_calls < VARLINK_PIPELINE_MAX && varlink_connection_queued(c) < VARLINK_OUTPUT_PAUSE;
+        return c->n_calls < VARLINK_PIPELINE_MAX && c->n_alone == 0 &&
+               varlink_connection_queued(c) < VARLINK_OUTPUT_PAUSE;
 }
 
 /* All are detached before the first callback runs, since that may answer or free any of them. */

@@ -73,6 +73,10 @@ static void invoke(VarlinkCall *call, const VarlinkServedInterface *i, const Var
                 return;
         }
 
+        if (m->method->flags & VARLINK_METHOD_ALONE) {
+                call->alone = true;
+                call->connection->n_alone++;
+        }
         r = m->method->handler(call, call->parameters, i->interface->userdata);
         if (r >= 0 || call->answered)
                 return;

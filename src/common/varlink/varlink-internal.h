@@ -71,6 +71,7 @@ struct VarlinkConnection {
         ListLink calls;   /* VarlinkCall.link: expect a reply, in order of arrival */
         ListLink oneways; /* VarlinkCall.link */
         size_t n_calls;   /* in both */
+        size_t n_alone;   /* of these, of methods with VARLINK_METHOD_ALONE: 0 or 1 */
         size_t held_bytes;
         size_t charged; /* to user->bytes */
 
@@ -90,7 +91,8 @@ struct VarlinkCall {
         VarlinkPeer peer;
         json_t *parameters; /* owned */
         bool more, oneway, answered;
-        bool kept; /* answered but held back: the connection's list has a reference */
+        bool alone; /* counts in n_alone */
+        bool kept;  /* answered but held back: the connection's list has a reference */
 
         size_t n_fds;
         int *fds; /* owned; -EBADF where taken */

@@ -32,6 +32,8 @@ typedef struct VarlinkPeer {
 typedef int (*varlink_method_handler_t)(VarlinkCall *call, json_t *parameters, void *userdata);
 
 #define VARLINK_METHOD_MORE (1U << 0) /* streams: called without `more` it is answered ExpectedMore */
+#define VARLINK_METHOD_ALONE \
+        (1U << 1) /* dear: no later call of the peer is dispatched until it is answered */
 
 typedef struct VarlinkMethod {
         const char *name;                 /* "Get" */

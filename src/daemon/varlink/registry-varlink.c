@@ -12,17 +12,17 @@
 static const VarlinkMethod methods[] = {
         { "Run", adapter_run, 0 },
         { "Get", adapter_get, 0 },
-        { "List", adapter_list, 0 },
+        { "List", adapter_list, VARLINK_METHOD_ALONE },
         { "Wait", adapter_wait, 0 },
         { "Signal", adapter_signal, 0 },
         { "Freeze", adapter_freeze, 0 },
         { "Thaw", adapter_thaw, 0 },
         { "Cancel", adapter_cancel, 0 },
-        { "Snapshots", adapter_snapshots, 0 },
+        { "Snapshots", adapter_snapshots, VARLINK_METHOD_ALONE },
         { "Output", adapter_output, 0 },
         { "Stats", adapter_stats, 0 },
         { "Monitor", adapter_monitor, VARLINK_METHOD_MORE },
-        { "Backup", adapter_backup, 0 },
+        { "Backup", adapter_backup, VARLINK_METHOD_ALONE },
         { "Doctor", adapter_doctor, 0 },
 };
 
