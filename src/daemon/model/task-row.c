@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define FIXED_JSON_BYTES 2800 /* names, numbers, and a usage with all fields and sources */
+
 static const size_t task_strings[] = {
         offsetof(TaskRow, task_id),  offsetof(TaskRow, subsystem),   offsetof(TaskRow, task_type),
         offsetof(TaskRow, title),    offsetof(TaskRow, description), offsetof(TaskRow, created_by),
@@ -114,6 +116,30 @@ TaskRow *task_row_copy(const TaskRow *t)
         if (task_row_dup_strings(copy, heap_dup, NULL) < 0)
                 return task_row_free(copy);
         return copy;
+}
+
+/* jansson escapes quotes, backslashes and control characters, and nothing else. */
+static size_t escaped_bytes(const char *text)
+{
+        size_t n = 0;
+
+        for (const unsigned char *p = (const unsigned char *)text; p && *p; p++)
+                n += *p < 0x20 ? 6 : *p == '"' || *p == '\\' ? 2 : 1;
+        return n;
+}
+
+size_t task_row_json_bytes(const TaskRow *t)
+{
+        const char *const texts[] = { t->task_id,    t->subsystem, t->task_type, t->title, t->description,
+                                      t->created_by, t->message,   t->cgroup,    t->cwd };
+        size_t n = FIXED_JSON_BYTES;
+
+        assert(t);
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+                n += escaped_bytes(texts[i]);
+        /* These are JSON already. */
+        return n + (t->argv ? strlen(t->argv) : 0) + (t->metadata ? strlen(t->metadata) : 0);
 }
 
 int task_row_dup_strings(TaskRow *t, row_dup_t dup, void *userdata)

@@ -17,7 +17,9 @@
 #define TASK_DESCRIPTION_MAX 8192
 #define TASK_CREATED_BY_MAX  256
 #define TASK_METADATA_MAX    (64 * 1024)
+#define TASK_METADATA_DEPTH  32 /* nesting of objects and lists */
 #define TASK_MESSAGE_MAX     1024
+#define TASK_ARGV_SHOWN_MAX  (64 * 1024) /* bytes of JSON; the specification has all of it */
 #define TASK_PRIORITY_MIN    1
 #define TASK_PRIORITY_MAX    10
 #define TASK_PRIORITY_NORMAL 5
@@ -74,6 +76,8 @@ typedef struct TaskRow {
 void task_row_done(TaskRow *t);
 TaskRow *task_row_free(TaskRow *t);
 DEFINE_CLEANUP_FUNC(TaskRow *, task_row_free)
+/* At most that many bytes has the JSON of the row: its texts with their escapes, and the fixed part. */
+size_t task_row_json_bytes(const TaskRow *t);
 /* A deep copy, NULL when memory is short. */
 TaskRow *task_row_copy(const TaskRow *t);
 

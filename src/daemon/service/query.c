@@ -105,12 +105,14 @@ typedef struct ListOp {
 static void on_rows(const ReeveError *error, TaskRow **rows, size_t n, void *userdata)
 {
         _cleanup_free_ ListOp *op = ASSERT_PTR(userdata);
+        size_t bytes = 0;
 
         if (error) {
                 op->callback(error, NULL, op->userdata);
                 return;
         }
         for (size_t i = 0; i < n; i++) {
+                bytes += task_row_json_bytes(rows[i]);
                 if (task_state_is_final(rows[i]->status))
                         continue;
                 const Task *t = registry_get(op->service->registry, rows[i]->task_id);
@@ -120,7 +122,7 @@ static void on_rows(const ReeveError *error, TaskRow **rows, size_t n, void *use
                 }
         }
         ListPage page = { .tasks = rows, .n = n };
-        if (n > 0 && n == op->filter.limit)
+        if (n > 0 && (n == op->filter.limit || bytes >= STORE_LIST_BYTES))
                 page.cursor = rows[n - 1]->seq;
         op->callback(NULL, &page, op->userdata);
 }

@@ -20,6 +20,7 @@ struct StoreJob {
         ListLink link;
         Store *store;
         bool is_query; /* run inside a read transaction */
+        bool is_read_result;
         /* On a reader thread. 1: not finished, to be run again after the others that wait. (Not for writes.) */
         int (*run)(StoreJob *job, StoreDb *db);
         /* On the loop thread: calls back, if `call`, and frees. */
@@ -59,6 +60,7 @@ struct Store {
         ListLink reads;    /* StoreJob, waiting */
         ListLink results;  /* StoreJob, finished */
         size_t n_reads;
+        size_t n_read_results; /* of the readers, among `results` or in the hands of the loop thread */
         bool stopping;
         StoreFigures figures; /* .queued counts also those in the writer's hands */
 };
@@ -71,6 +73,9 @@ void store_post(Store *s, ListLink *jobs);
 
 /* Queues a job for the readers; -ENOBUFS when too many wait (the job stays the caller's). */
 #define STORE_READS_MAX 10000
+/* Results that wait for the loop thread; then the readers pause, or questions that are answered faster than their
+ * answers are sent on would fill the memory. */
+#define STORE_RESULTS_MAX 8
 int store_queue_read(Store *s, StoreJob *job);
 
 /* Thread functions; the argument of a reader is a StoreReader, of the writer the Store. */

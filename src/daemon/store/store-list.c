@@ -48,6 +48,7 @@ typedef struct ListJob {
         int64_t below; /* how far the walk is: everything from here on was seen */
         TaskRow **rows;
         size_t n, room;
+        size_t bytes; /* of the rows' JSON */
 
         /* of one slice */
         StoreDb *db;
@@ -111,13 +112,13 @@ static int take(ListJob *j, sqlite3_stmt *st)
         if (r >= 0)
                 r = store_read_task(st, &j->rows[j->n]);
         if (r >= 0)
-                j->n++;
+                j->bytes += task_row_json_bytes(j->rows[j->n++]);
         return r;
 }
 
 static bool is_full(const ListJob *j)
 {
-        return j->n >= j->filter.limit;
+        return j->n >= j->filter.limit || j->bytes >= STORE_LIST_BYTES;
 }
 
 /* ---- groups ---- */

@@ -73,7 +73,7 @@ void *store_reader_main(void *userdata)
 
         for (;;) {
                 pthread_mutex_lock(&s->mutex);
-                while (list_is_empty(&s->reads) && !s->stopping)
+                while ((list_is_empty(&s->reads) || s->n_read_results >= STORE_RESULTS_MAX) && !s->stopping)
                         pthread_cond_wait(&s->reader_wake, &s->mutex);
                 ListLink *l = s->stopping ? NULL : list_pop(&s->reads);
                 pthread_mutex_unlock(&s->mutex);
@@ -88,6 +88,8 @@ void *store_reader_main(void *userdata)
                         list_append(&s->reads, l);
                 else {
                         s->n_reads--;
+                        s->n_read_results++;
+                        job->is_read_result = true;
                         job->result = r;
                 }
                 pthread_mutex_unlock(&s->mutex);

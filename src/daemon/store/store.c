@@ -46,6 +46,15 @@ void store_post(Store *s, ListLink *jobs)
         (void)!write(s->results_fd, &one, sizeof(one));
 }
 
+/* One result less is waiting. */
+static void let_readers_go_on(Store *s)
+{
+        pthread_mutex_lock(&s->mutex);
+        s->n_read_results--;
+        pthread_cond_signal(&s->reader_wake);
+        pthread_mutex_unlock(&s->mutex);
+}
+
 static int on_results(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata)
 {
         Store *s = ASSERT_PTR(userdata);
@@ -59,6 +68,8 @@ static int on_results(sd_event_source *source _unused_, int fd, uint32_t events 
 
         while ((l = list_pop(&jobs))) {
                 StoreJob *job = container_of(l, StoreJob, link);
+                if (job->is_read_result)
+                        let_readers_go_on(s);
                 job->finish(job, true);
         }
         return 0;

@@ -87,6 +87,9 @@ typedef struct StoreFilter {
         unsigned limit;     /* at most STORE_LIST_MAX */
 } StoreFilter;
 #define STORE_LIST_MAX 1000
+/* A list ends early with the row whose JSON makes this full: one reply holds a page (varlink's messages end at 4 MiB),
+ * and a page does not fill the memory. Whoever has less than `limit` rows must see whether that is why. */
+#define STORE_LIST_BYTES (3U * 1024 * 1024)
 
 /* Result callbacks own nothing: rows are freed after they return. On error, rows is NULL and n 0. */
 typedef void (*store_tasks_t)(const ReeveError *error, TaskRow **rows, size_t n, void *userdata);
