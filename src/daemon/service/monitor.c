@@ -3,11 +3,13 @@
 /* Events. Each is a row of task_events, numbered by the database in the transaction that holds the change it tells of, and
  * published after the commit; so whoever heard of it will find it after a crash, and numbers have no gaps that matter.
  *
- * A monitor that resumes reads pages from the database until it has caught up with what was published, then hears of events
- * as they come. While it reads, it ignores the live ones: it will read them. Both happen on the loop thread and publishing
- * follows commits in order, so nothing falls between a page that came back empty and the first live event.
+ * A monitor that is behind reads pages from the database until it has caught up with what was published, then hears of
+ * events as they come. While it is behind it ignores the live ones, but notes that there were some: a page may have been read
+ * before their commit and come back after it, so only a page that is not full, and during which nothing was published, is the
+ * last.
  *
- * A monitor whose peer does not read is the adapter's to end: it owns the queue. */
+ * A monitor whose receiver is slow falls behind: it is told nothing until the receiver asks to go on, and then reads what it
+ * missed. So nothing queues up for it here, and it loses no event. */
 
 #include <errno.h>
 #include <string.h>
@@ -24,7 +26,10 @@ struct ServiceMonitor {
         Service *service;
         ListLink link; /* of Service.monitors */
         int64_t last;  /* number of the last event told */
-        bool reading;  /* a page is being read: events are not told live */
+        bool behind;   /* events come from the database and are not told live */
+        bool reading;  /* a page is being read */
+        bool missed;   /* something was published since that began */
+        bool paused;   /* the receiver asked to wait */
         bool cancelled; /* while a page was being read, or from within its callback: freed when that is over */
         unsigned busy;
         bool usage;
@@ -87,6 +92,8 @@ static void tell(ServiceMonitor *m, const ReeveError *error, const ServiceEvent 
         m->busy--;
         if (r < 0)
                 mark_cancelled(m);
+        else if (r > 0)
+                m->behind = m->paused = true;
 }
 
 static void read_page(ServiceMonitor *m);
@@ -95,7 +102,7 @@ static void on_page(const ReeveError *error, const EventRow *rows, size_t n, voi
 {
         ServiceMonitor *m = ASSERT_PTR(userdata);
 
-        for (size_t i = 0; i < n && !m->cancelled; i++) {
+        for (size_t i = 0; i < n && !m->cancelled && !m->paused; i++) {
                 ServiceEvent event = { .number = rows[i].number,
                                        .topic = rows[i].topic,
                                        .realtime = rows[i].realtime,
@@ -110,16 +117,18 @@ static void on_page(const ReeveError *error, const EventRow *rows, size_t n, voi
         m->reading = false;
         if (m->cancelled)
                 release(m);
-        else if (n == PAGE || (n > 0 && m->last < m->service->last_event))
+        else if (!m->paused && (n == PAGE || m->missed))
                 read_page(m);
-        else
-                m->last = MAX(m->last, m->service->last_event);
+        else if (!m->paused)
+                m->behind = false;
 }
 
 static void read_page(ServiceMonitor *m)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
+        m->behind = true;
+        m->missed = false;
         int r = store_events(m->service->store, m->last, m->task_id, m->subsystem, PAGE, on_page, m);
         m->reading = r >= 0;
         if (r < 0) {
@@ -127,6 +136,17 @@ static void read_page(ServiceMonitor *m)
                 tell(m, &e, NULL);
                 release(m);
         }
+}
+
+void service_monitor_continue(ServiceMonitor *m)
+{
+        assert(m);
+
+        if (!m->paused)
+                return;
+        m->paused = false;
+        if (!m->reading)
+                read_page(m);
 }
 
 static int copy_filter(ServiceMonitor *m, const MonitorRequest *q)
@@ -183,7 +203,8 @@ void service_publish(Service *s, int64_t number, const TaskOp *op, const TaskRow
         s->publishing = true;
         LIST_FOREACH(&s->monitors, link) {
                 ServiceMonitor *m = container_of(link, ServiceMonitor, link);
-                if (m->cancelled || m->reading || number <= m->last)
+                m->missed = true;
+                if (m->cancelled || m->behind || number <= m->last)
                         continue;
                 m->last = number;
                 if (wants(m, row))

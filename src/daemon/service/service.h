@@ -167,8 +167,10 @@ typedef struct MonitorRequest {
 } MonitorRequest;
 
 typedef struct ServiceMonitor ServiceMonitor;
-/* Returns 0 to go on, negative to stop: then the monitor is gone. A NULL event: the monitor ends because of the error. */
+/* Returns 0 to go on, positive to be told nothing more until service_monitor_continue() (nothing is lost by that, but for
+ * task.usage), negative to stop: then the monitor is gone. A NULL event: the monitor ends because of the error. */
 typedef int (*service_event_t)(const ReeveError *error, const ServiceEvent *event, void *userdata);
 int service_monitor(Service *s, const MonitorRequest *request, service_event_t callback, void *userdata,
                     ServiceMonitor **ret, ReeveError *reterr);
+void service_monitor_continue(ServiceMonitor *m);
 void service_monitor_cancel(ServiceMonitor *m);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Output and Monitor: methods that answer many times. A peer that does not read must not make us hold what it does not
- * take: Output pauses its reading of the file while much is queued for the peer and goes on when that has drained; events
- * cannot wait, so the server cuts off a monitor whose queue is full (VARLINK_OUTPUT_MAX), and its client resumes from the last
- * number it has. */
+ * take: both pause while much is queued for the peer and go on when that has drained. Output reads no more of the file;
+ * Monitor reads the events that it missed from the database. */
 
 #include <errno.h>
 #include <sodium.h>
@@ -53,6 +52,20 @@ static json_t *chunk_to_json(const OutputChunk *chunk)
                          (json_int_t)chunk->dropped, "end", chunk->end);
 }
 
+static void on_output_gone(VarlinkCall *call, void *userdata)
+{
+        OutputPending *o = ASSERT_PTR(userdata);
+
+        service_output_cancel(o->stream);
+        output_pending_free(o);
+}
+
+static void on_output_drained(VarlinkCall *call, void *userdata)
+{
+        OutputPending *o = ASSERT_PTR(userdata);
+        service_output_continue(o->stream);
+}
+
 static int on_output(const ReeveError *error, const OutputChunk *chunk, void *userdata)
 {
         OutputPending *o = ASSERT_PTR(userdata);
@@ -67,27 +80,14 @@ static int on_output(const ReeveError *error, const OutputChunk *chunk, void *us
                 output_pending_free(o);
                 return -ECANCELED;
         }
+        varlink_call_set_handlers(call, NULL, NULL, NULL); /* if this cuts the peer off, the end is ours */
         json_t *reply = chunk_to_json(chunk);
         if (!reply || varlink_call_notify(call, reply) < 0) {
-                varlink_call_set_handlers(call, NULL, NULL, NULL);
                 output_pending_free(o);
                 return -ECONNRESET;
         }
+        varlink_call_set_handlers(call, on_output_gone, on_output_drained, o);
         return varlink_call_queued_bytes(call) < QUEUE_HIGH_BYTES;
-}
-
-static void on_output_gone(VarlinkCall *call, void *userdata)
-{
-        OutputPending *o = ASSERT_PTR(userdata);
-
-        service_output_cancel(o->stream);
-        output_pending_free(o);
-}
-
-static void on_output_drained(VarlinkCall *call, void *userdata)
-{
-        OutputPending *o = ASSERT_PTR(userdata);
-        service_output_continue(o->stream);
 }
 
 static int check_output(const VarlinkCall *call, const OutputParameters *p, ReeveError *e)
@@ -184,6 +184,20 @@ static json_t *event_to_json(const Caller *caller, const ServiceEvent *event)
         return o;
 }
 
+static void on_monitor_gone(VarlinkCall *call, void *userdata)
+{
+        MonitorPending *m = ASSERT_PTR(userdata);
+
+        service_monitor_cancel(m->monitor);
+        monitor_pending_free(m);
+}
+
+static void on_monitor_drained(VarlinkCall *call, void *userdata)
+{
+        MonitorPending *m = ASSERT_PTR(userdata);
+        service_monitor_continue(m->monitor);
+}
+
 static int on_event(const ReeveError *error, const ServiceEvent *event, void *userdata)
 {
         MonitorPending *m = ASSERT_PTR(userdata);
@@ -198,21 +212,14 @@ static int on_event(const ReeveError *error, const ServiceEvent *event, void *us
         /* Live values are of the moment: who is behind misses some. */
         if (event->number == 0 && varlink_call_queued_bytes(call) >= QUEUE_HIGH_BYTES)
                 return 0;
+        varlink_call_set_handlers(call, NULL, NULL, NULL); /* if this cuts the peer off, the end is ours */
         json_t *reply = event_to_json(&m->pending->caller, event);
         if (!reply || varlink_call_notify(call, reply) < 0) {
-                varlink_call_set_handlers(call, NULL, NULL, NULL);
                 monitor_pending_free(m);
                 return -ECONNRESET;
         }
-        return 0;
-}
-
-static void on_monitor_gone(VarlinkCall *call, void *userdata)
-{
-        MonitorPending *m = ASSERT_PTR(userdata);
-
-        service_monitor_cancel(m->monitor);
-        monitor_pending_free(m);
+        varlink_call_set_handlers(call, on_monitor_gone, on_monitor_drained, m);
+        return varlink_call_queued_bytes(call) >= QUEUE_HIGH_BYTES;
 }
 
 ADAPTER_HANDLER(adapter_monitor)
@@ -238,7 +245,7 @@ ADAPTER_HANDLER(adapter_monitor)
         MonitorRequest q = {
                 .since = p.since, .task_id = p.task_id, .subsystem = p.subsystem, .usage = p.usage
         };
-        varlink_call_set_handlers(call, on_monitor_gone, NULL, m);
+        varlink_call_set_handlers(call, on_monitor_gone, on_monitor_drained, m);
         if (service_monitor(v->service, &q, on_event, m, &m->monitor, &e) < 0) {
                 varlink_call_set_handlers(call, NULL, NULL, NULL);
                 varlink_call_reeve_error(call, &e);
