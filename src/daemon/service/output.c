@@ -42,7 +42,7 @@ struct ServiceOutput {
 
         /* of the reader thread while `reading` */
         char path[PATH_MAX + TASK_ATTEMPT_NAME_SIZE + 1];
-        char *buffer;
+        char *buffer; /* there from a reading to the taking of its result: who waits holds no memory */
         size_t size;
         uint64_t dropped;
 };
@@ -98,6 +98,9 @@ static int read_chunk(void *userdata)
                 return errno == ENOENT ? 0 : -errno;
         skip_hole(o);
         size_t wanted = readable(o, (size_t)MIN(o->left, (uint64_t)SERVICE_OUTPUT_CHUNK_MAX));
+        o->buffer = malloc(wanted + 1); /* it may be 0 */
+        if (!o->buffer)
+                return -ENOMEM;
         ssize_t n = pread(o->fd, o->buffer, wanted, (off_t)o->offset);
         if (n < 0)
                 return -errno;
@@ -140,9 +143,9 @@ static void wait_for_more(ServiceOutput *o)
                 next_chunk(o); /* what was written before the watch */
 }
 
-static void hand_over(ServiceOutput *o, bool last)
+static void hand_over(ServiceOutput *o, const char *data, bool last)
 {
-        OutputChunk chunk = { .data = o->buffer,
+        OutputChunk chunk = { .data = data,
                               .size = o->size,
                               .offset = o->offset,
                               .dropped = o->dropped,
@@ -164,6 +167,7 @@ static void hand_over(ServiceOutput *o, bool last)
 static void on_chunk_read(int result, void *userdata)
 {
         ServiceOutput *o = ASSERT_PTR(userdata);
+        _cleanup_free_ char *data = TAKE_PTR(o->buffer);
 
         o->reading = false;
         if (o->cancelled) {
@@ -187,7 +191,7 @@ static void on_chunk_read(int result, void *userdata)
                 wait_for_more(o);
                 return;
         }
-        hand_over(o, last);
+        hand_over(o, data, last);
 }
 
 static void next_chunk(ServiceOutput *o)
@@ -296,11 +300,6 @@ static ServiceOutput *output_new(Service *s, const OutputRequest *q, service_out
                               .fd = -EBADF,
                               .reading = true };
         list_append(&s->outputs, &o->link);
-        o->buffer = malloc(SERVICE_OUTPUT_CHUNK_MAX);
-        if (!o->buffer) {
-                output_free(o);
-                return NULL;
-        }
         strcpy(o->task_id, q->task_id);
         return o;
 }
