@@ -48,7 +48,7 @@ static int set_text(json_t *o, const char *key, const char *text)
 {
         json_t *value;
 
-        if (!text || json_parse(text, strlen(text), 32, &value, NULL) < 0)
+        if (!text || json_parse(text, strlen(text), TASK_METADATA_DEPTH, &value, NULL) < 0)
                 return 0;
         return json_object_set_new_nocheck(o, key, value) < 0 ? -ENOMEM : 0;
 }

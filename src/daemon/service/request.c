@@ -41,6 +41,17 @@ static int check_text(const char *field, const char *text, size_t max, ReeveErro
         return 0;
 }
 
+/* What is nested deeper could be stored, but not shown. */
+static int check_depth(const char *metadata, ReeveError *reterr)
+{
+        _cleanup_json_ json_t *value = NULL;
+
+        if (metadata && json_parse(metadata, strlen(metadata), TASK_METADATA_DEPTH, &value, NULL) < 0)
+                return reeve_error_set(reterr, REEVE_ERROR_LIMIT_EXCEEDED, "metadata",
+                                       "nested deeper than %d", TASK_METADATA_DEPTH);
+        return 0;
+}
+
 static int check_request(const RunRequest *q, ReeveError *reterr)
 {
         int r;
@@ -64,7 +75,8 @@ static int check_request(const RunRequest *q, ReeveError *reterr)
         if ((r = check_text("title", q->title, TASK_TITLE_MAX, reterr)) < 0 ||
             (r = check_text("description", q->description, TASK_DESCRIPTION_MAX, reterr)) < 0 ||
             (r = check_text("created_by", q->created_by, TASK_CREATED_BY_MAX, reterr)) < 0 ||
-            (r = check_text("metadata", q->metadata, TASK_METADATA_MAX, reterr)) < 0)
+            (r = check_text("metadata", q->metadata, TASK_METADATA_MAX, reterr)) < 0 ||
+            (r = check_depth(q->metadata, reterr)) < 0)
                 return r;
         return 0;
 }
@@ -95,17 +107,32 @@ static int check_stdio(const Spec *spec, const RunOp *q, ReeveError *reterr)
         return 0;
 }
 
-/* argv as JSON; bytes that are no UTF-8 are shown as U+FFFD, the specification keeps them as they are. */
+/* At most that many bytes has an argument as JSON: each byte may become an escape of six. */
+static size_t shown_bytes(const char *argument)
+{
+        return 6 * strlen(argument) + 3;
+}
+
+/* argv as JSON, for people; the specification keeps it as it is. Bytes that are no UTF-8 are shown as U+FFFD,
+ * and of a very long command the beginning, then "...". */
 static char *argv_text(const Spec *spec)
 {
         _cleanup_json_ json_t *array = json_array();
+        size_t left = TASK_ARGV_SHOWN_MAX - sizeof("[\"...\"]");
 
         if (!array)
                 return NULL;
-        for (size_t i = 0; i < spec->n_argv; i++)
-                if (json_array_append_new(array, json_string_lossy(spec->argv[i], strlen(spec->argv[i]))) <
-                    0)
+        for (size_t i = 0; i < spec->n_argv; i++) {
+                const char *argument = spec->argv[i];
+                bool fits = shown_bytes(argument) <= left;
+
+                if (json_array_append_new(array, fits ? json_string_lossy(argument, strlen(argument))
+                                                      : json_string("...")) < 0)
                         return NULL;
+                if (!fits)
+                        break;
+                left -= shown_bytes(argument);
+        }
         return json_format(array);
 }
 

@@ -101,7 +101,7 @@ static void join_or_refuse(const RunOp *op, Task *t)
 
 static void refused(Service *s, Task *t, const ReeveError *error)
 {
-        task_set_message(t, "%s", error->text);
+        task_set_message(t, "%s%s%s", error->field, error->field[0] ? ": " : "", error->text);
         service_answer_runs(s, t, error);
         service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_EXEC, NULL);
 }
