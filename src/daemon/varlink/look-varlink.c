@@ -131,7 +131,7 @@ static int parse_list(const ListParameters *p, StoreFilter *f, ReeveError *e)
 
         if (p->status && (r = parse_status(p->status, &f->status_mask, e)) < 0)
                 return r;
-        if (p->limit < 0 || p->limit > STORE_LIST_MAX)
+        if (p->limit < 1 || p->limit > STORE_LIST_MAX)
                 return reeve_error_set(e, REEVE_ERROR_LIMIT_EXCEEDED, "limit", "must be 1 to %d",
                                        STORE_LIST_MAX);
         if (p->cursor && (parse_u64(p->cursor, &cursor) < 0 || cursor > INT64_MAX))
@@ -150,7 +150,7 @@ static int parse_list(const ListParameters *p, StoreFilter *f, ReeveError *e)
         f->since = (usec_t)p->since;
         f->until = (usec_t)p->until;
         f->before_seq = (int64_t)cursor;
-        f->limit = p->limit > 0 ? (unsigned)p->limit : LIST_LIMIT_DEFAULT;
+        f->limit = (unsigned)p->limit;
         return 0;
 }
 
@@ -213,6 +213,7 @@ ADAPTER_HANDLER(adapter_list)
                 return -ENOMEM;
         l->parameters = json_incref(parameters);
         l->p.owner_uid = -1;
+        l->p.limit = LIST_LIMIT_DEFAULT;
         if (adapter_dispatch(call, parameters, list_fields, ELEMENTSOF(list_fields), &l->p) < 0) {
                 list_pending_free(l);
                 return 0;

@@ -8,6 +8,8 @@
 #include "basic/fd.h"
 #include "daemon/varlink/registry-varlink-internal.h"
 
+#define PRIORITY_ABSENT INT64_MIN
+
 typedef struct RunParameters {
         int64_t spec, priority;
         json_t *stdio, *metadata;
@@ -72,15 +74,17 @@ static int take_descriptors(VarlinkCall *call, const RunParameters *p, RunReques
         return 0;
 }
 
+/* 0 is "not given" to the service only. */
 static bool priority_fits(const RunParameters *p)
 {
-        return p->priority >= 0 && p->priority <= TASK_PRIORITY_MAX;
+        return p->priority == PRIORITY_ABSENT ||
+               (p->priority >= TASK_PRIORITY_MIN && p->priority <= TASK_PRIORITY_MAX);
 }
 
 ADAPTER_HANDLER(adapter_run)
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
-        RunParameters p = { 0 };
+        RunParameters p = { .priority = PRIORITY_ABSENT };
         RunRequest q = { .spec_fd = -EBADF };
         ReeveError e = REEVE_ERROR_NULL;
 
@@ -105,7 +109,7 @@ ADAPTER_HANDLER(adapter_run)
         q.description = p.description;
         q.created_by = p.created_by;
         q.backend = p.backend;
-        q.priority = (int)p.priority;
+        q.priority = p.priority == PRIORITY_ABSENT ? 0 : (int)p.priority;
         q.metadata = metadata;
         Pending *pending = pending_new(v, call);
         if (!pending) {
