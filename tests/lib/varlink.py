@@ -66,12 +66,18 @@ class Varlink:
         if sent < len(data):
             self.socket.sendall(data[sent:])
 
+    def readable(self, timeout):
+        """Whether there is something to read within so many seconds. (Not select: descriptors may be above 1024.)"""
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
+
     def receive(self):
         """The next reply as it came: a dict."""
         deadline = time.monotonic() + self.timeout
         while b"\0" not in self.buffer:
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self.socket], [], [], left)[0]:
+            if left <= 0 or not self.readable(left):
                 raise TimeoutError(f"no reply within {self.timeout} s")
             try:
                 data, ancillary, _, _ = self.socket.recvmsg(1 << 20, socket.CMSG_SPACE(64))
