@@ -305,6 +305,9 @@ static int send(LauncherClient *c, sd_bus_message *m, sd_bus_message_handler_t h
         int r = sd_bus_call_async(c->bus, &slot, m, handler, copy, 0);
         if (r < 0) {
                 free(copy);
+                if (r == -ENOTCONN || r == -ECONNRESET) /* and on_bus_lost() is about to hear of it */
+                        return reeve_error_set(reterr, REEVE_ERROR_UNAVAILABLE, NULL,
+                                               "the launcher cannot be reached");
                 return reeve_error_errno(reterr, r, NULL, "cannot call the launcher");
         }
         sd_bus_slot_set_destroy_callback(slot, call_destroy);
