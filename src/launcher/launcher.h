@@ -69,8 +69,12 @@ int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int watch_launch(Launcher *l, pid_t pid, const char *name, const char *cgroup, sd_bus_message *call,
                  int report_fd);
 
-/* Watches a keeper of an earlier launcher. */
-int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start);
+/* The same for an adopting keeper. `task_fd` (taken, may be -EBADF) is a pidfd of the main process, kept for the next
+ * one that must adopt it: who opens it later may find a status that nobody tells any more. */
+int watch_adopting(Launcher *l, pid_t pid, const char *name, int task_fd);
+
+/* Watches a keeper of an earlier launcher. `task_fd` as above. */
+int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start, int task_fd);
 
 /* Reaps what has ended; on SIGCHLD. */
 int watch_on_sigchld(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata);
@@ -80,9 +84,9 @@ int watch_on_sigchld(sd_event_source *s, const struct signalfd_siginfo *si, void
 /* Brings everything that an earlier launcher left into order; at start. */
 void recover_all(Launcher *l);
 
-/* What is to be done about a record whose keeper is gone: undone if it never ran, adopted if it runs. 1 if the
- * attempt never ran, 0 otherwise. */
-int recover_record(Launcher *l, const char *name);
+/* What is to be done about a record whose keeper is gone: undone if it never ran, adopted if it runs. `task_fd`
+ * (taken) is a pidfd of its main process, -EBADF if nobody kept one. 1 if the attempt never ran, 0 otherwise. */
+int recover_record(Launcher *l, const char *name, int task_fd);
 
 /* Takes back a claimed attempt: spent file, leaf, record. */
 void recover_undo(Launcher *l, const Record *r, const char *name);

@@ -44,9 +44,10 @@ void recover_undo(Launcher *l, const Record *r, const char *name)
         unlinkat(l->records_fd, name, 0);
 }
 
-static int adopt(Launcher *l, Record *r, int record_fd, const char *name)
+static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int kept_fd)
 {
-        _cleanup_fd_ int task_fd = proc_open(l->proc_fd, r->task_pid, r->task_start);
+        _cleanup_fd_ int task_fd =
+                        kept_fd >= 0 ? kept_fd : proc_open(l->proc_fd, r->task_pid, r->task_start);
         _cleanup_fd_ int leaf_fd = -EBADF;
         ProcStat st;
 
@@ -65,7 +66,7 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name)
                 .settle_usec = l->settle_usec,
                 .task_fd = task_fd,
         };
-        if (task_fd >= 0 && proc_stat(l->proc_fd, r->task_pid, &st) >= 0 && st.ppid == getpid())
+        if (proc_stat(l->proc_fd, r->task_pid, &st) >= 0 && st.start == r->task_start && st.ppid == getpid())
                 k.task_parent = getpid();
 
         record_set_flag(r, RECORD_FLAG_ADOPTED);
@@ -75,32 +76,35 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name)
         if (pid < 0)
                 return log_error_errno(pid, "cannot adopt %s", name);
         CRASH_POINT("launcher", "adopt");
-        return watch_launch(l, pid, name, "", NULL, -EBADF);
+        return watch_adopting(l, pid, name, TAKE_FD(task_fd));
 }
 
 /* Somebody holds the lock: the keeper, or its child that has not executed yet. */
 static void watch_holder(Launcher *l, const char *name)
 {
         const Record *r = NULL;
+        int task_fd = -EBADF;
         pid_t pid = 0;
         uint64_t start = 0;
 
         if (record_map(l->records_fd, name, &r) >= 0) {
                 pid = r->keeper_pid;
                 start = r->keeper_start;
+                if (record_phase(r) == RECORD_STARTED)
+                        task_fd = proc_open(l->proc_fd, r->task_pid, r->task_start);
                 record_unmap(r);
         }
-        if (watch_stranger(l, name, pid, start) < 0)
+        if (watch_stranger(l, name, pid, start, task_fd) < 0)
                 log_error("cannot watch the keeper of %s", name);
 }
 
-static int recover_locked(Launcher *l, Record *r, int fd, const char *name)
+static int recover_locked(Launcher *l, Record *r, int fd, const char *name, int *task_fd)
 {
         if (memcmp(r->boot_id, l->boot_id, sizeof(r->boot_id)) != 0)
                 return 0;
         switch (record_phase(r)) {
         case RECORD_STARTED:
-                adopt(l, r, fd, name);
+                adopt(l, r, fd, name, TAKE_FD(*task_fd));
                 return 0;
         case RECORD_ENDED:
                 if (r->cgroup[0] && l->pool.mount_fd >= 0)
@@ -116,9 +120,9 @@ static int recover_locked(Launcher *l, Record *r, int fd, const char *name)
         }
 }
 
-int recover_record(Launcher *l, const char *name)
+int recover_record(Launcher *l, const char *name, int task_fd)
 {
-        _cleanup_fd_ int fd = -EBADF;
+        _cleanup_fd_ int fd = -EBADF, kept_fd = task_fd;
         Record *r = NULL;
 
         assert(l);
@@ -135,7 +139,7 @@ int recover_record(Launcher *l, const char *name)
                 log_warning_errno(k, "record %s", name);
         if (k <= 0)
                 return 0;
-        k = recover_locked(l, r, fd, name);
+        k = recover_locked(l, r, fd, name, &kept_fd);
         record_unmap(r);
         return k;
 }
@@ -171,7 +175,7 @@ void recover_all(Launcher *l)
                 unsigned attempt;
 
                 if (task_attempt_name_parse(d->d_name, id, &attempt) >= 0)
-                        recover_record(l, d->d_name);
+                        recover_record(l, d->d_name, -EBADF);
         }
         closedir(dir);
         if (l->backend == RECORD_BACKEND_CGROUP)

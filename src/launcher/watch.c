@@ -8,6 +8,9 @@
  *     keeper ended with 0               -> the account is in the record; nothing to do
  *     keeper ended in any other way     -> recover_record() decides: it never ran, or it is adopted
  *
+ * A task whose parent is init, because a launcher died before, is watched with a pidfd of its main process: from Linux
+ * 6.15 on the kernel tells its status to who has one from before it was reaped.
+ *
  * As the subreaper the launcher becomes the parent of what killed keepers leave. What ends then is entered in its
  * record, if it is a main process, before it is reaped; other orphans are reaped and no more.
  *
@@ -39,6 +42,7 @@ typedef struct Watched {
         sd_event_source *event;  /* pidfd or timer of a keeper that is no child of ours */
         ChildReport started;     /* pid 0: not yet */
         ChildReport failed;      /* error 0: not */
+        int task_fd;             /* pidfd of a main process that may not become a child of ours, or -EBADF */
         bool keeper_gone, keeper_did_it;
 } Watched;
 
@@ -51,6 +55,7 @@ static Watched *watched_free(Watched *w)
         free(w->cgroup);
         sd_event_source_disable_unref(w->report);
         sd_event_source_disable_unref(w->event);
+        fd_close(w->task_fd);
         free(w);
         return NULL;
 }
@@ -64,6 +69,7 @@ static Watched *watched_new(Launcher *l, pid_t keeper, const char *name)
                 return NULL;
         w->l = l;
         w->keeper = keeper;
+        w->task_fd = -EBADF;
         strcpy(w->name, name);
         list_append(l->watched + (unsigned)keeper % LAUNCHER_BUCKETS, &w->link);
         return w;
@@ -94,7 +100,7 @@ static void settle(Watched *w)
                 return;
         if (!w->keeper_did_it) {
                 log_notice("keeper of %s ended before its task", w->name);
-                recover_record(w->l, w->name);
+                recover_record(w->l, w->name, TAKE_FD(w->task_fd));
         }
         if (w->call) {
                 reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL,
@@ -164,11 +170,23 @@ int watch_launch(Launcher *l, pid_t pid, const char *name, const char *cgroup, s
         return 0;
 }
 
+int watch_adopting(Launcher *l, pid_t pid, const char *name, int task_fd)
+{
+        Watched *w = watched_new(l, pid, name);
+
+        if (!w) {
+                fd_close(task_fd);
+                return -ENOMEM;
+        }
+        w->task_fd = task_fd;
+        return 0;
+}
+
 static int on_stranger(sd_event_source *s, int fd, uint32_t revents, void *userdata)
 {
         Watched *w = ASSERT_PTR(userdata);
 
-        recover_record(w->l, w->name);
+        recover_record(w->l, w->name, TAKE_FD(w->task_fd));
         watched_free(w);
         return 0;
 }
@@ -178,13 +196,16 @@ static int on_retry(sd_event_source *s, uint64_t now, void *userdata)
         return on_stranger(s, -1, 0, userdata);
 }
 
-int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start)
+int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start, int task_fd)
 {
         _cleanup_(watched_freep) Watched *w = watched_new(l, 0, name);
         int r;
 
-        if (!w)
+        if (!w) {
+                fd_close(task_fd);
                 return -ENOMEM;
+        }
+        w->task_fd = task_fd;
         _cleanup_fd_ int fd = proc_open(l->proc_fd, pid, start);
         if (fd >= 0)
                 r = sd_event_add_io(l->event, &w->event, fd, EPOLLIN, on_stranger, w);
