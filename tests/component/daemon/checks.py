@@ -102,14 +102,15 @@ def reference():
 PARENTS_FIELDS = {"rusage", "procfs"}
 
 
-def check_account(t, orphaned=False):
+def check_account(t, orphaned=False, cpu=True):
     wanted = reference()["usage_sources"]
     sources = t["usage_sources"]
     for field, source in wanted.items():
         if orphaned and source in PARENTS_FIELDS:
             continue
         assert sources.get(field) == source, f"{field}: source is {sources.get(field)}, undisturbed it is {source}"
-    assert t["usage"]["cpu_usec"] >= reference()["usage"]["cpu_usec"] / 5, "the CPU time is too short for the work"
+    least = reference()["usage"]["cpu_usec"] / 5 if cpu else 1
+    assert t["usage"]["cpu_usec"] >= least, "the CPU time is too short for the work"
     assert t["duration_seconds"] > 0
     assert t["created_at"] <= t["started_at"] <= t["completed_at"]
 

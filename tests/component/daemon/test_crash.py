@@ -56,6 +56,13 @@ ADOPTED_STEPS = {
     "keeper:ended": (True, True),
 }
 
+# Steps of a keeper whose launcher was replaced: what it leaves becomes init's.
+STRANGERS_STEPS = {
+    "keeper:reap": (True, True),
+    "keeper:read": (True, True),
+    "keeper:ended": (True, True),
+}
+
 VICTIMS = ("reeved", "launcher", "keeper", "reeved+launcher", "keeper+launcher", "reeved+keeper+launcher")
 
 # Where the main process has not been reaped, so that its status can be lost.
@@ -77,6 +84,7 @@ class Case:
         self.step, self.victims = step, victims
         _, self.late = table[step]
         self.adopted = table is ADOPTED_STEPS
+        self.stranger = table is STRANGERS_STEPS
         self.i = Instance()
         self.task = f"test_crash_{os.getpid()}"
 
@@ -104,6 +112,9 @@ class Case:
             self.wait_for_event("task.started")
         if self.adopted:
             self.kill_keeper()
+        if self.stranger:
+            self.i.kill(self.i.launcher)
+            self.i.start_launcher()
         if self.late:
             self.gate.open()
 
@@ -147,8 +158,10 @@ class Case:
         assert self.answer["task_id"] == self.task
 
     def orphaned(self):
+        """Did the task's main process become init's before its end was taken down?"""
         keeper_died = self.adopted or "keeper" in self.victims
-        return keeper_died and "launcher" in self.victims and self.step in STATUS_AT_RISK
+        launcher_died = self.stranger or "launcher" in self.victims
+        return keeper_died and launcher_died and self.step in STATUS_AT_RISK
 
     def finish(self):
         if not self.late:
@@ -167,7 +180,7 @@ def check(case):
     t = case.finish()
 
     orphaned = case.orphaned()
-    nobody_had_a_pidfd = case.late and "keeper" in case.victims
+    nobody_had_a_pidfd = case.late and {"keeper", "launcher"} <= set(case.victims)
     checks.check_end(t, orphaned and (nobody_had_a_pidfd or not checks.kernel_keeps_status()))
     checks.check_account(t, orphaned)
     checks.check_nothing_left(i)
@@ -211,6 +224,11 @@ def test_at_step_of_keeper(step, victims):
 @pytest.mark.parametrize("step, victims", cases(None, ADOPTED_STEPS))
 def test_at_step_of_adoption(step, victims):
     run(step, victims, ADOPTED_STEPS)
+
+
+@pytest.mark.parametrize("step, victims", cases(None, STRANGERS_STEPS))
+def test_at_step_of_stranger(step, victims):
+    run(step, victims, STRANGERS_STEPS)
 
 
 def test_matrix_is_complete():
