@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
+#include <systemd/sd-id128.h>
 #include <unistd.h>
 
 #include "basic/fd.h"
@@ -183,23 +184,16 @@ static void keep_libraries_from_forks(const Launcher *l)
 
 static int learn_host(Launcher *l, ReeveError *reterr)
 {
-        char text[64];
         struct utsname uts;
         unsigned major = 0, minor = 0;
-        size_t k = 0;
+        sd_id128_t boot;
 
         if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
                 return reeve_error_errno(reterr, errno, NULL, "cannot become a subreaper");
-        if (fd_read_file_at(l->proc_fd, "sys/kernel/random/boot_id", text, sizeof(text)) < 0)
-                return reeve_error_errno(reterr, errno, NULL, "cannot read the boot id");
-        for (const char *p = text; *p && k < 32; p++) {
-                unsigned digit = *p >= '0' && *p <= '9' ? (unsigned)(*p - '0') : (unsigned)(*p - 'a') + 10;
-
-                if (digit < 16) {
-                        l->boot_id[k / 2] = (uint8_t)(l->boot_id[k / 2] << 4 | digit);
-                        k++;
-                }
-        }
+        int r = sd_id128_get_boot(&boot);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, NULL, "cannot read the boot id");
+        memcpy(l->boot_id, boot.bytes, sizeof(l->boot_id));
         if (uname(&uts) == 0)
                 (void)sscanf(uts.release, "%u.%u", &major, &minor);
         l->settle_usec = major > 6 || (major == 6 && minor >= 12) ? 0 : SETTLE_OLD_KERNEL_USEC;
