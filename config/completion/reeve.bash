@@ -102,7 +102,7 @@ _reeve() {
         backup) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
         show | wait | logs | signal | cancel | freeze | thaw)
             if [[ $verb == signal && $COMP_CWORD -gt 2 && $previous != -* ]]; then
-                _reeve_words "$(compgen -A signal | sed -n 's/^SIG//p')" "$current"
+                _reeve_words "$(compgen -A signal | sed -n '/JUNK/d; s/^SIG//p')" "$current"
             else
                 _reeve_words "$(_reeve_ids "$verb")" "$current"
             fi

@@ -81,7 +81,7 @@ typedef struct ReeveRun {
         const char *task_id;   /* NULL: reeve_run() makes one that sorts by time */
         const char *subsystem; /* NULL: "user" */
         const char *task_type; /* NULL: the last part of the command's name, with other characters as '-' */
-        const char *title;     /* NULL: the command line */
+        const char *title;     /* public; NULL: the command's name */
         const char *description; /* NULL: none */
         const char *created_by;  /* NULL: none; a label, nothing is derived from it */
         int priority;            /* 1 to 10; 0: that of the registry, 5 */

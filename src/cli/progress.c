@@ -96,6 +96,8 @@ void summary_print(const TaskView *t)
                 fprintf(stderr, " after %s", usec_format_span(task_view_elapsed(t, 0), span, sizeof(span)));
         fprintf(stderr, "%s%s\n", usage && *usage ? ", " : "", usage ?: "");
         /* The message of a process that ended by itself only repeats how it did. */
-        if (*t->message && !streq(t->outcome, "exit-code") && !streq(t->outcome, "signal"))
+        bool repeats = streq(t->outcome, "exit-code") || streq(t->outcome, "signal") ||
+                       streq(t->outcome, "core-dump");
+        if (*t->message && !repeats)
                 fprintf(stderr, "reeve: %s: %s\n", t->id, t->message);
 }

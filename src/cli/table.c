@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "basic/strings.h"
+#include "cli/command-line.h"
 #include "cli/terminal.h"
 
 int table_init(Table *t, const TableColumn *columns, size_t n_columns, size_t width)
@@ -121,7 +122,9 @@ const char *column_status(const TableRow *row, char text[static TABLE_TEXT_SIZE]
 
 const char *column_title(const TableRow *row, char text[static TABLE_TEXT_SIZE])
 {
-        copy(text, row->task.title);
+        _cleanup_free_ char *title = task_title_text(&row->task);
+        copy(text, title ?: "");
+        utf8_repair(text); /* the cut may have gone through a character */
         return NULL;
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "basic/strings.h"
+#include "cli/command-line.h"
 #include "cli/session.h"
 #include "cli/task-view.h"
 #include "cli/terminal.h"
@@ -57,7 +58,8 @@ static int print_event(const json_t *event, const EventsOptions *o)
         printf("%s %8" PRId64 " %s%-16s%s %s ", time, json_get_integer(event, "number", 0),
                terminal_status_color(t.status), json_get_string(event, "topic") ?: "?",
                terminal_color(COLOR_RESET), t.id);
-        for (const char *p = t.title; *p; p++)
+        _cleanup_free_ char *title = task_title_text(&t);
+        for (const char *p = title ?: ""; *p; p++)
                 putchar(string_has_control(p, 1) ? '?' : *p);
         putchar('\n');
         return fflush(stdout) == EOF ? 1 : 0;

@@ -13,6 +13,7 @@
 #include <sysexits.h>
 
 #include "basic/strings.h"
+#include "cli/command-line.h"
 #include "cli/session.h"
 #include "cli/task-view.h"
 #include "cli/terminal.h"
@@ -114,17 +115,9 @@ static void print_times(const TaskView *t)
 
 static void print_command(const json_t *argv)
 {
-        const json_t *argument;
-        size_t i;
-
-        if (!json_is_array(argv))
-                return;
-        printf("%*s:", LABEL_WIDTH, "Command");
-        json_array_foreach((json_t *)argv, i, argument) {
-                putchar(' ');
-                print_clean(json_string_value(argument) ?: "?");
-        }
-        putchar('\n');
+        _cleanup_free_ char *text = json_is_array(argv) ? command_line_text(argv) : NULL;
+        if (text)
+                print_field("Command", text);
 }
 
 static void print_place(const TaskView *t)

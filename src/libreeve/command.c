@@ -4,8 +4,9 @@
  * anything is recorded. What is found here is a courtesy, not a check. The launcher executes the path as the task's
  * user, and a file that is gone or forbidden by then is its ExecFailed.
  *
- * The title and the type are for people and statistics, so that any bytes will do as a command line: what is not text
- * is shown as '?', what no name may contain becomes '-'. */
+ * The title and the type are made from the command's name alone: both are public on the host, and arguments, which may
+ * hold a secret, are not. They are for people and statistics, so that any bytes will do as a name: what is not text is
+ * shown as '?', what no type may contain becomes '-'. */
 
 #include "libreeve/command.h"
 
@@ -114,15 +115,18 @@ int command_resolve(const char *name, char **ret, ReeveError *reterr)
         }
 }
 
+static const char *last_part(const char *name)
+{
+        const char *slash = strrchr(name, '/');
+        return slash && slash[1] ? slash + 1 : name;
+}
+
 void command_task_type(const char *name, char ret[static TASK_NAME_MAX + 1])
 {
         assert(name);
 
-        const char *last = strrchr(name, '/');
-        last = last && last[1] ? last + 1 : name;
-
         size_t n = 0;
-        for (const unsigned char *p = (const unsigned char *)last; *p && n < TASK_NAME_MAX; p++) {
+        for (const unsigned char *p = (const unsigned char *)last_part(name); *p && n < TASK_NAME_MAX; p++) {
                 bool good = isascii(*p) && (isalnum(*p) || *p == '_' || *p == '-');
                 if (n == 0 && !(good && isalnum(*p)))
                         continue; /* a name begins with a letter or a digit */
@@ -131,20 +135,6 @@ void command_task_type(const char *name, char ret[static TASK_NAME_MAX + 1])
         ret[n] = '\0';
         if (n == 0)
                 strcpy(ret, "command");
-}
-
-static int append_argument(Buffer *b, const char *argument)
-{
-        static const char plain[] =
-                        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%^";
-
-        if (*argument && argument[strspn(argument, plain)] == '\0')
-                return buffer_append_text(b, argument);
-
-        int r = buffer_append_text(b, "'");
-        for (const char *p = argument; r >= 0 && *p; p++)
-                r = *p == '\'' ? buffer_append_text(b, "'\\''") : buffer_append(b, p, 1);
-        return r < 0 ? r : buffer_append_text(b, "'");
 }
 
 /* Cuts at `max` without splitting a character, and replaces what is not text. */
@@ -163,16 +153,11 @@ static void make_showable(char *text, size_t max)
                         *p = '?';
 }
 
-char *command_title(char *const *argv, size_t max)
+char *command_title(const char *name, size_t max)
 {
-        _cleanup_buffer_ Buffer b = { 0 };
+        assert(name);
 
-        assert(argv);
-
-        for (size_t i = 0; argv[i] && b.size <= max; i++)
-                if ((i > 0 && buffer_append_text(&b, " ") < 0) || append_argument(&b, argv[i]) < 0)
-                        return NULL;
-        char *title = buffer_take(&b);
+        char *title = strdup(last_part(name));
         if (title)
                 make_showable(title, max);
         return title;

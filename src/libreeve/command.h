@@ -17,6 +17,6 @@ int command_make_absolute(const char *path, char **ret, ReeveError *reterr);
 /* A valid task type from a command's name: its last part, other characters as '-', cut to length. */
 void command_task_type(const char *name, char ret[static TASK_NAME_MAX + 1]);
 
-/* The command line for people: arguments with characters that a shell would take apart are quoted, control
- * characters and invalid UTF-8 shown as '?', at most `max` bytes. Caller frees; NULL when memory is short. */
-char *command_title(char *const *argv, size_t max);
+/* The command's name for people: its last part, control characters and invalid UTF-8 shown as '?', at most `max` bytes.
+ * Caller frees; NULL when memory is short. */
+char *command_title(const char *name, size_t max);

@@ -183,11 +183,12 @@ static int choose_id(const ReeveRun *run, const char *subsystem, const char *tas
         return 0;
 }
 
-/* The parameters, with the title that is the command line unless another is given. */
+/* The parameters, with the title that is the command's name unless another is given. */
 static int fill_parameters(Wire *w, const ReeveRun *run, const char *subsystem, const char *task_type,
                            ReeveError *reterr)
 {
-        _cleanup_free_ char *title = run->title ? strdup(run->title) : command_title(run->argv, TITLE_MAX);
+        _cleanup_free_ char *title =
+                        run->title ? strdup(run->title) : command_title(run->argv[0], TITLE_MAX);
         _cleanup_json_ json_t *p = json_pack("{s:i, s:s, s:s, s:[]}", "spec", 0, "subsystem", subsystem,
                                              "task_type", task_type, "stdio");
         const struct {

@@ -345,7 +345,7 @@ class Run(Case):
         self.serve(Output=[NO_OUTPUT])
         self.reeve("run", "-q", "/bin/true", cwd=self.path)
         self.assertEqual(self.calls("Run"), [{"spec": 0, "stdio": [], "subsystem": "user", "task_type": "true",
-                                              "title": "/bin/true"}])
+                                              "title": "true"}])
         self.assertEqual(self.spec()["cwd"], str(self.path))
 
     def test_no_block(self):
