@@ -18,6 +18,7 @@ typedef struct Keeper {
         int proc_fd;
         uint32_t controllers; /* of the leaf: 1 << CgroupController */
         usec_t settle_usec;   /* between two reads of the final counters */
+        char *heap;           /* where the launcher's begins: a keeper drops its copy */
         const Child *child;   /* NULL: adopts a task that runs */
 
         /* adopting only */

@@ -47,7 +47,7 @@ typedef struct Launch {
         Spec spec;
         Ticket ticket;
         RecordBackend backend;
-        LimitSettings limits;
+        LimitSettings *limits;
         const char **env;
         char name[TASK_ATTEMPT_NAME_SIZE];
         char env_task[TASK_ID_MAX + 32], env_attempt[32];
@@ -212,9 +212,9 @@ static int prepare(Launch *x, sd_bus_message *m, ReeveError *reterr)
                 return r;
 
         uint32_t controllers = x->backend == RECORD_BACKEND_CGROUP ? x->l->pool.controllers : 0;
-        r = limits_resolve(&x->limits, x->spec.limits, x->spec.n_limits, controllers, reterr);
+        r = limits_resolve(x->limits, x->spec.limits, x->spec.n_limits, controllers, reterr);
         if (r >= 0)
-                r = limits_resolve(&x->limits, x->request.limits, x->request.n_limits, controllers, reterr);
+                r = limits_resolve(x->limits, x->request.limits, x->request.n_limits, controllers, reterr);
         if (r >= 0)
                 r = connect_stdio(x, reterr);
         if (r >= 0)
@@ -298,7 +298,7 @@ static int make_place(Launch *x, ReeveError *reterr)
                 if (r < 0)
                         return reeve_error_errno(reterr, r, NULL, "cannot make the cgroup");
                 CRASH_POINT("launcher", "mkdir");
-                r = limits_apply(&x->l->pool, x->leaf_fd, x->record->cgroup, &x->limits, reterr);
+                r = limits_apply(&x->l->pool, x->leaf_fd, x->record->cgroup, x->limits, reterr);
         }
         if (r >= 0)
                 r = open_output(x, reterr);
@@ -325,6 +325,7 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
                 .proc_fd = l->proc_fd,
                 .controllers = l->pool.controllers,
                 .settle_usec = l->settle_usec,
+                .heap = l->heap,
                 .child = &x->child,
                 .task_fd = -EBADF,
         };
@@ -350,8 +351,10 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
 
 int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 {
+        static LimitSettings limits; /* tens of KB, of which each fork would copy what is on the stack */
         _cleanup_(launch_done) Launch x = {
                 .l = ASSERT_PTR(userdata),
+                .limits = &limits,
                 .record_fd = -EBADF,
                 .leaf_fd = -EBADF,
                 .output_fd = -EBADF,
@@ -360,6 +363,7 @@ int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         };
         ReeveError e = REEVE_ERROR_NULL;
 
+        limits.n = 0;
         int r = prepare(&x, m, &e);
         if (r < 0)
                 return server_reply_error(m, &e);

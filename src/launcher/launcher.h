@@ -29,6 +29,7 @@ typedef struct Launcher {
         struct rlimit rlimits[RLIM_NLIMITS]; /* what tasks inherit */
         int oom_score_adj;                   /* likewise */
         usec_t settle_usec;                  /* see Keeper */
+        char *heap;                          /* likewise */
         int records_fd, output_fd, state_fd, spent_fd, proc_fd, null_fd, pid_fd, listen_fd;
         sd_event *event;
         ListLink watched[LAUNCHER_BUCKETS]; /* by keeper pid */

@@ -64,6 +64,7 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int ke
                 .proc_fd = l->proc_fd,
                 .controllers = l->pool.controllers,
                 .settle_usec = l->settle_usec,
+                .heap = l->heap,
                 .task_fd = task_fd,
         };
         if (proc_stat(l->proc_fd, r->task_pid, &st) >= 0 && st.start == r->task_start && st.ppid == getpid())
