@@ -84,11 +84,14 @@ static int find_user(Launcher *l, const char *user, ReeveError *reterr)
         return 0;
 }
 
-/* A POSIX lock, because it is not inherited: a keeper that is just being forked must not hold it. */
+/* A POSIX lock, because it is not inherited: a keeper that is just being forked must not hold it. The file is written
+ * to, so it must be ours: user reeve may have put something at its place before we came first, a link of another file
+ * among others. */
 static int lock_instance(Launcher *l, ReeveError *reterr)
 {
         struct flock lock = { .l_type = F_WRLCK };
         char path[PATH_MAX], text[32];
+        struct stat st;
 
         int r = instance_path(&l->instance, INSTANCE_LAUNCHER_PID, path, sizeof(path));
         if (r < 0)
@@ -96,6 +99,11 @@ static int lock_instance(Launcher *l, ReeveError *reterr)
         l->pid_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
         if (l->pid_fd < 0)
                 return reeve_error_errno(reterr, errno, path, "cannot open %s", path);
+        if (fstat(l->pid_fd, &st) < 0)
+                return reeve_error_errno(reterr, errno, path, "cannot look at %s", path);
+        if (!S_ISREG(st.st_mode) || st.st_uid != 0 || st.st_nlink != 1)
+                return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, path,
+                                       "%s is not a file of root's with one name", path);
         if (fcntl(l->pid_fd, F_SETLK, &lock) < 0)
                 return reeve_error_set(reterr, REEVE_ERROR_ALREADY_EXISTS, path,
                                        "another launcher serves this instance (%s)", path);
