@@ -70,7 +70,6 @@ static int set_identity(json_t *o, const TaskRow *t)
         r |= json_set_string(o, "subsystem", t->subsystem);
         r |= json_set_string(o, "task_type", t->task_type);
         r |= json_set_string(o, "title", t->title ?: "");
-        r |= json_set_string(o, "description", t->description);
         r |= json_set_string(o, "created_by", t->created_by);
         r |= json_set_string(o, "kind", t->kind == TASK_KIND_LAUNCHED ? "launched" : "reported");
         r |= json_set_integer(o, "owner_uid", t->owner_uid);
@@ -87,7 +86,6 @@ static int set_progress(json_t *o, const TaskRow *t)
         r |= json_set_string(o, "status", task_state_name(t->status));
         if (t->outcome != TASK_OUTCOME_NONE)
                 r |= json_set_string(o, "outcome", task_outcome_name(t->outcome));
-        r |= json_set_string(o, "message", t->message);
         r |= json_set_integer(o, "attempt", t->attempt);
         r |= json_set_integer(o, "attempts", t->attempts);
         if (t->has_backend)
@@ -127,6 +125,8 @@ json_t *task_row_to_json(const TaskRow *t, TaskView view)
 
         int r = set_identity(o, t) | set_progress(o, t) | set_times(o, t) | usage_to_json(&t->usage, o);
         if (view == TASK_VIEW_PRIVATE) {
+                r |= json_set_string(o, "description", t->description);
+                r |= json_set_string(o, "message", t->message); /* it may quote the command */
                 r |= set_text(o, "argv", t->argv);
                 r |= json_set_string(o, "cwd", t->cwd);
                 r |= set_text(o, "metadata", t->metadata);
