@@ -144,6 +144,7 @@ static void cancel(Follow *f, int signal)
         _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
 
         progress_erase(&f->progress);
+        f->cancelled = true; /* as far as it is up to us: who presses Ctrl-C again wants to be gone */
         if (!f->options->quiet)
                 fprintf(stderr, "reeve: cancelling %s, once more to stop waiting\n", f->options->task_id);
         if (session_connect(&c) != 0)
@@ -153,7 +154,6 @@ static void cancel(Follow *f, int signal)
                                signal == SIGINT ? "interrupted at the command line"
                                                 : "the command line was terminated"),
                      NULL);
-        f->cancelled = true;
 }
 
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata)

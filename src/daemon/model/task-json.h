@@ -10,7 +10,7 @@
 /* Who looks decides what is in it. */
 typedef enum TaskView {
         TASK_VIEW_PUBLIC,  /* what everybody on the host may know */
-        TASK_VIEW_PRIVATE, /* also argv, cwd and metadata: owner, root, reeve-admin */
+        TASK_VIEW_PRIVATE, /* also description, message, argv, cwd, metadata: owner, root, reeve-admin */
 } TaskView;
 
 /* A new object of type Task; NULL when memory is short. */
