@@ -10,7 +10,7 @@ typedef struct Cadence {
         usec_t min_usec, max_usec; /* between snapshots */
 } Cadence;
 
-/* The slow files are read again after ten ticks, and after this at the latest. */
+/* The slow files of an old task are read again after ten ticks, and after this at the latest. */
 #define CADENCE_SLOW_TICKS    10
 #define CADENCE_SLOW_MAX_USEC (10 * USEC_PER_SEC)
 
@@ -21,5 +21,6 @@ usec_t cadence_next_point(const Cadence *c, usec_t phase, usec_t after);
  * the nearest whole number of ticks (of which it takes as many as min_usec needs, at least one). */
 usec_t cadence_snapshot_interval(const Cadence *c, usec_t elapsed);
 
-/* How long the slow fields of a reading may be old. */
-usec_t cadence_slow_interval(const Cadence *c);
+/* How old the slow fields of a reading may be, of a task of this age: as old as the task was when they were read, at
+ * least a tick and at most as above. USEC_INFINITY as age: the most. */
+usec_t cadence_slow_interval(const Cadence *c, usec_t elapsed);

@@ -138,8 +138,8 @@ static int read_leaf(Reader *r, Probe *p, bool slow, usec_t until_next)
 {
         if (!p->has_leaf)
                 return 0;
-        return leaf_read(&p->leaf, &r->leaves, slow, until_next < cadence_slow_interval(&r->cadence),
-                         &p->usage);
+        return leaf_read(&p->leaf, &r->leaves, slow,
+                         until_next < cadence_slow_interval(&r->cadence, USEC_INFINITY), &p->usage);
 }
 
 /* Reads one task that is due and schedules it again. false: its leaf is gone. */
@@ -156,7 +156,9 @@ static bool visit(Reader *r, Probe *p, usec_t now)
                 if (snapshot)
                         p->snapshot_at += interval;
                 if (slow)
-                        p->slow_at = p->visit_at + cadence_slow_interval(&r->cadence);
+                        p->slow_at = p->visit_at +
+                                     cadence_slow_interval(&r->cadence,
+                                                           usec_sub(p->visit_at, p->started_boottime_usec));
                 publish(r, p, (snapshot ? PROBE_SNAPSHOT : 0) | (r->live ? PROBE_LIVE : 0), slow);
         }
         catch_up(r, p, now); /* a snapshot that could not be read stays due, and is tried at the next tick */

@@ -9,11 +9,11 @@
  *    max), rounded to ticks. Ten seconds cost ten rows, a day less than a thousand.
  *  - while somebody watches (sampler_set_live): at every tick, for live values that nobody stores.
  *
- * Otherwise a task is not read at all. A visit reads the fast files (cpu.stat, memory.current) and, if ten
- * ticks (at most 10 s) have passed since that was last done, all others. A reading always has every field
- * that is known: the fast ones fresh, the slow ones at most ten ticks old, and all fresh when visits are
- * that far apart anyway. `memory_anon_peak_bytes` is the highest seen in the slow readings of this
- * sampler.
+ * Otherwise a task is not read at all. A visit reads the fast files (cpu.stat, memory.current) and, if the
+ * others are older than the task was when they were read, or older than ten ticks or 10 s, these too. A
+ * reading always has every field that is known: the fast ones fresh, the slow ones at most so old, and all
+ * fresh when visits are that far apart anyway. `memory_anon_peak_bytes` is the highest seen in the slow
+ * readings of this sampler.
  *
  * What the host's cgroups lack is filled from procfs, which only the launcher may read:
  * `on_fallback_wanted` names the tasks, the owner asks the launcher and answers each with

@@ -210,10 +210,13 @@ static void test_cadence(void **state _unused_)
         const Cadence fine = { USEC_PER_SEC, 1, 2 };
         assert_int_equal(cadence_snapshot_interval(&fine, USEC_PER_DAY), USEC_PER_SEC);
 
-        assert_int_equal(cadence_slow_interval(&c), 10 * USEC_PER_SEC);
+        assert_int_equal(cadence_slow_interval(&c, USEC_INFINITY), 10 * USEC_PER_SEC);
+        assert_int_equal(cadence_slow_interval(&c, 0), USEC_PER_SEC);
+        assert_int_equal(cadence_slow_interval(&c, 7 * USEC_PER_SEC), 7 * USEC_PER_SEC);
+        assert_int_equal(cadence_slow_interval(&c, 11 * USEC_PER_SEC), 10 * USEC_PER_SEC);
         const Cadence quick = { 100 * USEC_PER_MSEC, 1, 2 }, lazy = { USEC_PER_MINUTE, 1, 2 };
-        assert_int_equal(cadence_slow_interval(&quick), USEC_PER_SEC);
-        assert_int_equal(cadence_slow_interval(&lazy), 10 * USEC_PER_SEC);
+        assert_int_equal(cadence_slow_interval(&quick, USEC_PER_DAY), USEC_PER_SEC);
+        assert_int_equal(cadence_slow_interval(&lazy, 0), 10 * USEC_PER_SEC);
 }
 
 static void test_rows(void **state _unused_)
@@ -332,18 +335,30 @@ static void test_tiers(void **state _unused_)
         run_for(USEC_PER_SEC);
         assert_int_equal(figures().slow, 1);
 
+        /* young: at the ages of about 0, 1, 3, 7 and 15 s */
+        put("a", "pids.current", "4\n");
+        run_for(USEC_PER_SEC);
+        assert_int_equal(figures().slow, 2);
+        assert_int_equal(world.last_snapshot.usage.value[USAGE_PIDS_CURRENT], 4);
+        run_for(14 * USEC_PER_SEC);
+        assert_in_range(figures().slow, 4, 6);
+
+        /* older: every ten ticks. Right after such a reading, nine more are without. */
+        run_for(14 * USEC_PER_SEC);
+        for (size_t slow = figures().slow; figures().slow == slow;)
+                run_for(USEC_PER_SEC);
+        size_t slow = figures().slow;
         put("a", "pids.current", "5\n");
         put("a", "memory.current", "5000\n");
-        run_for(8 * USEC_PER_SEC);
-        assert_int_equal(figures().slow, 1);
+        run_for(9 * USEC_PER_SEC);
+        assert_int_equal(figures().slow, slow);
         assert_int_equal(world.last_snapshot.usage.value[USAGE_MEMORY_CURRENT], 5000);
-        assert_int_equal(world.last_snapshot.usage.value[USAGE_PIDS_CURRENT], 1); /* at most ten ticks old */
-        run_for(2 * USEC_PER_SEC);
-        assert_int_equal(figures().slow, 2);
+        assert_int_equal(world.last_snapshot.usage.value[USAGE_PIDS_CURRENT], 4); /* at most ten ticks old */
+        run_for(USEC_PER_SEC);
+        assert_int_equal(figures().slow, slow + 1);
         assert_int_equal(world.last_snapshot.usage.value[USAGE_PIDS_CURRENT], 5);
-
-        run_for(39 * USEC_PER_SEC);
-        assert_int_equal(figures().slow, 5);
+        run_for(30 * USEC_PER_SEC);
+        assert_int_equal(figures().slow, slow + 4);
 
         /* visits ten seconds apart and more read everything */
         run_for(2000 * USEC_PER_SEC);
