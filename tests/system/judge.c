@@ -5,12 +5,12 @@
  * clocks of its own processes and the calls that it made.
  *
  *     touch BYTES             writes to every page of so much anonymous memory
- *     keep BYTES SECONDS      the same, and keeps it for so long
+ *     keep BYTES              the same, and keeps it until a signal ends it
  *     write-direct FILE BYTES O_DIRECT, in blocks of 1 MiB; FILE is made if it is not there
  *     read-direct FILE BYTES  the same, reading
- *     burn SECONDS N          N children use so much CPU time together
- *     daemonise SECONDS       a double fork with setsid: the daemon burns, its forebear waits for it to end
- *     abandon SECONDS         the same, but the forebear has ended before the daemon begins, and TERM is ignored
+ *     burn USEC N             N children use so much CPU time together
+ *     daemonise USEC          a double fork with setsid: the daemon burns, its forebear waits for it to end
+ *     abandon USEC            the same, but the forebear has ended before the daemon begins, and TERM is ignored
  *     forks N                 N children at once, or as many as there may be
  *     oom                     takes memory until it is killed
  *     spin FILE               burns for ever, and keeps the CPU time that it used in FILE
@@ -40,6 +40,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "basic/parse.h"
 
 #define BLOCK        (1U << 20)
 #define CHILDREN_MAX 4096
@@ -71,6 +73,15 @@ static void say(const char *name, int64_t value)
         printf("%s %lld\n", name, (long long)value);
 }
 
+static uint64_t number(const char *text)
+{
+        uint64_t value = 0;
+
+        errno = -parse_u64(text, &value);
+        check(errno == 0, text);
+        return value;
+}
+
 static void *take_memory(size_t size, int flags, int fd)
 {
         void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, 0);
@@ -89,7 +100,7 @@ static void touch_pages(volatile char *p, size_t size)
 
 static void do_touch(char **args)
 {
-        size_t size = strtoull(args[0], NULL, 0);
+        size_t size = number(args[0]);
         char *p = take_memory(size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
         check(madvise(p, size, MADV_NOHUGEPAGE) == 0 || errno == EINVAL, "madvise");
@@ -97,14 +108,17 @@ static void do_touch(char **args)
         say("touched_bytes", (int64_t)size);
 }
 
+static void do_hold(char **args)
+{
+        for (;;)
+                pause();
+}
+
 static void do_keep(char **args)
 {
-        double seconds = strtod(args[1], NULL);
-        struct timespec ts = { .tv_sec = (time_t)seconds,
-                               .tv_nsec = (long)((seconds - (double)(time_t)seconds) * (double)NSEC) };
-
         do_touch(args);
-        check(nanosleep(&ts, NULL) == 0, "nanosleep");
+        fflush(stdout);
+        do_hold(args);
 }
 
 static void do_oom(char **args)
@@ -117,7 +131,7 @@ static void do_oom(char **args)
 static void direct_io(char **args, int flags, ssize_t (*move)(int fd, void *block), const char *bytes_name,
                       const char *calls_name)
 {
-        uint64_t size = strtoull(args[1], NULL, 0), done = 0;
+        uint64_t size = number(args[1]), done = 0;
         void *block = take_memory(BLOCK, MAP_PRIVATE | MAP_ANONYMOUS, -1);
         int64_t calls = 0;
         int fd = open(args[0], flags | O_DIRECT | O_CLOEXEC, 0600);
@@ -170,12 +184,12 @@ static int64_t usec(const struct timeval *tv)
 static void do_burn(char **args)
 {
         int64_t share, total = 0, began = now(CLOCK_MONOTONIC);
-        int n = atoi(args[1]);
+        int n = (int)number(args[1]);
         struct rusage ru;
         Board *board = take_memory(sizeof(*board), MAP_SHARED | MAP_ANONYMOUS, -1);
 
         check(n > 0 && n <= CHILDREN_MAX, "number of children");
-        share = (int64_t)(strtod(args[0], NULL) * (double)NSEC) / n;
+        share = (int64_t)number(args[0]) * 1000 / n;
         for (int i = 0; i < n; i++) {
                 pid_t pid = fork();
 
@@ -207,7 +221,7 @@ static void say_sum(const Board *board)
 
 /* What a daemon does: the child of a child that has ended, in a session of its own. `gate` reads end of file when
  * the forebear has ended, whose end of `lifeline` does so when the daemon has. */
-static void be_daemon(const char *seconds, int gate, Board *board)
+static void be_daemon(const char *usec_text, int gate, Board *board)
 {
         char c;
 
@@ -221,7 +235,7 @@ static void be_daemon(const char *seconds, int gate, Board *board)
         }
         if (gate >= 0)
                 check(read(gate, &c, 1) == 0, "gate");
-        burn_until((int64_t)(strtod(seconds, NULL) * (double)NSEC));
+        burn_until((int64_t)number(usec_text) * 1000);
         say("reparented", getppid() != parent);
         fflush(stdout);
         board->cpu_nsec[DAEMON] = now(CLOCK_PROCESS_CPUTIME_ID);
@@ -230,7 +244,7 @@ static void be_daemon(const char *seconds, int gate, Board *board)
         _exit(0);
 }
 
-static void daemonise(const char *seconds, int abandon)
+static void daemonise(const char *usec_text, int abandon)
 {
         Board *board = take_memory(sizeof(*board), MAP_SHARED | MAP_ANONYMOUS, -1);
         int gate[2], lifeline[2];
@@ -242,7 +256,7 @@ static void daemonise(const char *seconds, int abandon)
         if (pid == 0) {
                 close(gate[1]);
                 close(lifeline[0]);
-                be_daemon(seconds, abandon ? gate[0] : -1, board);
+                be_daemon(usec_text, abandon ? gate[0] : -1, board);
         }
         close(lifeline[1]);
         check(waitpid(pid, NULL, 0) == pid, "waitpid");
@@ -265,7 +279,7 @@ static void do_abandon(char **args)
 
 static void do_forks(char **args)
 {
-        int gate[2], n = atoi(args[0]), made = 0, error = 0;
+        int gate[2], n = (int)number(args[0]), made = 0, error = 0;
         char c;
 
         check(pipe2(gate, O_CLOEXEC) == 0, "pipe");
@@ -299,19 +313,13 @@ static void do_spin(char **args)
                 *shown = now(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-static void do_hold(char **args)
-{
-        for (;;)
-                pause();
-}
-
 static const struct Verb {
         const char *name;
         int n_args;
         void (*run)(char **args);
 } verbs[] = {
         { "touch", 1, do_touch },
-        { "keep", 2, do_keep },
+        { "keep", 1, do_keep },
         { "write-direct", 2, do_write_direct },
         { "read-direct", 2, do_read_direct },
         { "burn", 2, do_burn },

@@ -9,6 +9,7 @@ judge's figures), and by ticks of 10 ms in user-mode Linux (two ticks).
 
 import collections
 import contextlib
+import functools
 import json
 import mmap
 import os
@@ -56,11 +57,12 @@ SAMPLED = {"memory_anon_peak_bytes"}
 class Host:
     """An instance, and what its leaves can tell, seen without reeve's help: the files that are in one."""
 
-    def __init__(self, reeve, data):
+    def __init__(self, reeve, data, runs=1000):
         self.reeve = reeve
         self.data = data
+        self.runs = runs
         held = reeve.run([JUDGE, "hold"])
-        self.files = os.listdir(os.path.join(instance.cgroup2_mount(), held["cgroup"]))
+        self.files = os.listdir(os.path.join(instance.cgroup2_mount(), held["cgroup"])) if held.get("cgroup") else []
         with reeve.connect() as c:
             c.call("Cancel", {"task_id": held["task_id"]})
             reeve.wait(held["task_id"], c)
@@ -70,6 +72,10 @@ class Host:
         for f in files:
             if f not in self.files:
                 raise Skip(f"cgroups have no {f} on this host")
+
+    def source(self, name):
+        """Where the final value of a field comes from here; None: it is not known."""
+        return "kernel-final" if name in self.kernel_fields else FALL_BACK.get(name)
 
     def judge(self, *args, **kwargs):
         """Runs the judge; returns the ended task and what the judge says."""
@@ -86,10 +92,22 @@ class Host:
             between("cpu_usec", got, low - TICK_USEC, high + TICK_USEC * (2 if "cpu_waited_usec" in said else max(2, processes)))
         else:
             between("cpu_usec", got, low - 100, high + low // 100 + 500 * processes)
-        equal("source of cpu_usec", task["usage_sources"]["cpu_usec"], "kernel-final")
+        equal("source of cpu_usec", task["usage_sources"]["cpu_usec"], self.source("cpu_usec"))
         parts = task["usage"]["cpu_user_usec"] + task["usage"]["cpu_system_usec"]
         between("user + system", parts, got - 2, got + 2)
         return f"{got} us, judged {low}"
+
+
+def timed(test):
+    """In user-mode Linux, a pause of the whole guest is CPU time of whoever ran. Between the judge's last look at its
+    clock and its end, that is in the account alone: what is wrong three times is wrong."""
+    @functools.wraps(test)
+    def tried(host):
+        for _ in range(2 if UML else 0):
+            with contextlib.suppress(AssertionError):
+                return test(host)
+        return test(host)
+    return tried
 
 
 def completed(task):
@@ -98,39 +116,43 @@ def completed(task):
 
 # --- CPU ----------------------------------------------------------------------------------------------------------
 
+@timed
 def test_cpu_of_four_children(host):
-    task, said = host.judge("burn", 2.0, 4)
+    task, said = host.judge("burn", 2000000, 4)
     completed(task)
     between("what the judge burnt", said["cpu_usec"], 2000000, 2100000)
     return host.cpu_is(task, said, 5)
 
 
+@timed
 def test_cpu_of_a_daemon(host):
     """A grandchild in a session of its own, whose parent has ended."""
-    task, said = host.judge("daemonise", 0.3)
+    task, said = host.judge("daemonise", 300000)
     completed(task)
     equal("reparented", said["reparented"], 1)
     return host.cpu_is(task, said, 3)
 
 
+@timed
 def test_cpu_of_what_outlives_the_main_process(host):
     """The daemon begins to burn when the main process has ended, and ignores TERM; the grace period lets it finish."""
-    task, said = host.judge("abandon", 0.3, grace_usec=20000000)
+    task, said = host.judge("abandon", 300000, grace_usec=20000000)
     completed(task)
     equal("reparented", said["reparented"], 1)
     return host.cpu_is(task, said, 3)
 
 
+@timed
 def test_cpu_throttled(host):
     host.need("cpu.max")
-    task, said = host.judge("burn", 0.4, 2, limits=[("CPUQuota", 2000)])
+    task, said = host.judge("burn", 400000, 2, limits=[("CPUQuota", 2000)])
     completed(task)
     # A fifth of a CPU: 0.4 s of work take at least 2 s less a period of 100 ms, most of it throttled.
     between("wall time", said["wall_usec"], 1800000, 60000000)
     between("cpu_nr_throttled", task["usage"]["cpu_nr_throttled"], 10, 100000)
     between("cpu_throttled_usec", task["usage"]["cpu_throttled_usec"], 1000000, 2 * said["wall_usec"])
     return f"{task['usage']['cpu_nr_throttled']} periods, {task['usage']['cpu_throttled_usec']} us of " \
-           f"{said['wall_usec']} us; {host.cpu_is(task, said['cpu_usec'], 3)}"
+           f"{said['wall_usec']} us; {host.cpu_is(task, said, 3)}"
 
 
 # --- memory -------------------------------------------------------------------------------------------------------
@@ -141,19 +163,28 @@ def test_memory_touched(host):
     completed(task)
     equal("touched", said["touched_bytes"], 64 * MIB)
     between("memory_peak_bytes", task["usage"]["memory_peak_bytes"], 64 * MIB, 66 * MIB)
-    expected = "kernel-final" if "memory.peak" in host.files else "rusage"
-    equal("source", task["usage_sources"]["memory_peak_bytes"], expected)
-    return f"{task['usage']['memory_peak_bytes']} bytes ({expected}), judged {64 * MIB}"
+    source = host.source("memory_peak_bytes")
+    equal("source", task["usage_sources"]["memory_peak_bytes"], source)
+    return f"{task['usage']['memory_peak_bytes']} bytes ({source}), judged {64 * MIB}"
 
 
 def test_memory_kept(host):
-    """What only a sample can know: there is one within the first second."""
+    """What only a sample can know: the second one, a second later, finds all of it.
+
+    The kernel books memory.stat in batches: on 6.1 some 200 pages may be missing from it for two seconds."""
     host.need("memory.stat")
-    task, said = host.judge("keep", 32 * MIB, 1.5)
-    completed(task)
-    between("memory_anon_peak_bytes", task["usage"].get("memory_anon_peak_bytes"), said["touched_bytes"], 33 * MIB)
-    equal("source", task["usage_sources"]["memory_anon_peak_bytes"], "kernel")
-    return f"{task['usage']['memory_anon_peak_bytes']} bytes anonymous, judged {said['touched_bytes']}"
+    task = host.reeve.run([JUDGE, "keep", str(16 * MIB)])["task_id"]
+    with host.reeve.connect() as c, host.reeve.connect() as watcher:
+        for event in watcher.stream("Monitor", {"task_id": task, "usage": True}):
+            if event["task"]["usage"].get("memory_anon_peak_bytes", 0) >= 15 * MIB:
+                break
+        c.call("Cancel", {"task_id": task})
+        ended = host.reeve.wait(task, c)
+    between("memory_anon_peak_bytes", ended["usage"].get("memory_anon_peak_bytes"), 15 * MIB, 17 * MIB)
+    equal("source", ended["usage_sources"]["memory_anon_peak_bytes"], "kernel")
+    between("duration in ms: the sample came in time", int(ended["duration_seconds"] * 1000), 0, 4000)
+    return f"{ended['usage']['memory_anon_peak_bytes']} bytes anonymous after {ended['duration_seconds']:.1f} s, " \
+           f"judged {16 * MIB}"
 
 
 def test_memory_limit_kills(host):
@@ -174,7 +205,7 @@ def test_io_direct(host):
     try:
         task, said = host.judge("write-direct", path, 32 * MIB)
         completed(task)
-        source = "kernel-final" if "io.stat" in host.files else "procfs"
+        source = host.source("io_write_bytes")
         # procfs also counts a page when it is dirtied: the judge's own words, and what the file system notes down.
         more = 16 * mmap.PAGESIZE if source == "procfs" else 0
         between("io_write_bytes", task["usage"]["io_write_bytes"], said["written_bytes"], said["written_bytes"] + more)
@@ -222,17 +253,19 @@ def spinning(host, clock, task, c):
     for method in (None, "Freeze", "Thaw"):
         if method:
             c.call(method, {"task_id": task})
-        completed(host.judge("burn", 0.1, 1)[0])
+        completed(host.judge("burn", 100000, 1)[0])
         seen.append(struct.unpack("q", clock)[0] // 1000)
         if method == "Freeze":
             equal("frozen", c.call("Get", {"task_id": task})["task"].get("frozen"), True)
-            completed(host.judge("burn", 0.2, 1)[0])
+            completed(host.judge("burn", 200000, 1)[0])
             equal("its clock while it was frozen", struct.unpack("q", clock)[0] // 1000, seen[-1])
     return seen
 
 
+@timed
 def test_frozen_means_no_cpu(host):
     """A task keeps its CPU time in a file; meanwhile others burn. Frozen, it stands still."""
+    host.need("cgroup.freeze")
     path = os.path.join(host.data, f"clock-{os.getpid()}")
     with open(path, "w+b") as f, host.reeve.connect() as c:
         f.truncate(8)
@@ -263,7 +296,7 @@ def run_true(host, n, tasks, errors):
 
 def test_no_field_missing(host):
     """Of a thousand short tasks, 8 at a time. Where the kernel has no file, the source is another and is named."""
-    n, tasks, errors = 96 if UML else 1000, [], []
+    n, tasks, errors = host.runs, [], []
     threads = [threading.Thread(target=run_true, args=(host, n // 8, tasks, errors)) for _ in range(8)]
     for t in threads:
         t.start()
@@ -272,7 +305,7 @@ def test_no_field_missing(host):
     equal("errors", errors, [])
     equal("tasks", len({t["task_id"] for t in tasks}), n)
     wrong = collections.Counter()
-    expected = {**FALL_BACK, **dict.fromkeys(host.kernel_fields, "kernel-final")}
+    expected = {name: host.source(name) for name in FALL_BACK.keys() | host.kernel_fields}
     for task in tasks:
         completed(task)
         equal("fields with a value and fields with a source", set(task["usage"]), set(task["usage_sources"]))
@@ -309,7 +342,7 @@ def main():
         return 77
     data = "/data" if TIER != "native" else None
     with Instance(base=data) as reeve:
-        status = check.run(check.functions(sys.modules[__name__]), Host(reeve, data or reeve.root))
+        status = check.run(check.functions(sys.modules[__name__]), Host(reeve, data or reeve.root, 104 if UML else 1000))
     print(json.dumps({"tier": TIER, "kernel": os.uname().release}))
     return status
 
