@@ -40,6 +40,10 @@ struct Service {
         unsigned n_uncommitted; /* writes of `started` that are on their way to the database */
         int64_t last_event;     /* number of the last published event */
 
+        StoreWrite *snapshots; /* that gather; NULL: none */
+        unsigned n_snapshots;
+        sd_event_source *snapshots_source;
+
         sd_event_source *kill_timer;  /* the earliest kill_boottime of a cancelled task */
         sd_event_source *retry_timer; /* tasks that wait for the launcher to make up its mind */
 };
@@ -81,7 +85,9 @@ void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome out
 /* ---- snapshot.c ---- */
 int service_start_sampler(Service *s, ReeveError *reterr);
 void service_sample(Service *s, Task *t);
+/* Submits the snapshots that gathered, those of this task among them. */
 void service_unsample(Service *s, Task *t);
+void service_flush_snapshots(Service *s);
 
 /* ---- control.c ---- */
 /* Sets the timer to the earliest kill_boottime. */

@@ -131,10 +131,12 @@ Service *service_free(Service *s)
         service_end_monitors(s);
         service_end_outputs(s);
         sampler_free(s->sampler);
+        service_flush_snapshots(s);
         launcher_client_free(s->launcher);
         record_watch_free(s->records);
         store_close(s->store);
         registry_free(s->registry);
+        sd_event_source_disable_unref(s->snapshots_source);
         sd_event_source_disable_unref(s->kill_timer);
         sd_event_source_disable_unref(s->retry_timer);
         fd_close(s->cgroup_fd);

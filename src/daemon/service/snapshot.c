@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Between the sampler's thread and everything else: due snapshots go to the store, live values to who watches, and what
- * this host's cgroups lack is asked of the launcher. Each reading also updates the row in memory, which is what lists show. */
+ * this host's cgroups lack is asked of the launcher. Each reading also updates the row in memory, which is what lists show.
+ *
+ * Snapshots come in crowds: a thousand tasks that were started together are read together. They gather in one write
+ * until the loop has nothing else to do; a task's end takes what there is along, so that nothing of it comes later. */
 
 #include <errno.h>
 
@@ -16,10 +19,42 @@ static Task *take_reading(Service *s, const SamplerReading *reading)
         return t;
 }
 
+/* Rows of one write: a fraction of a commit. */
+#define GATHERED_MAX 256
+
+void service_flush_snapshots(Service *s)
+{
+        assert(s);
+
+        if (!s->snapshots)
+                return;
+        int r = store_write_submit(TAKE_PTR(s->snapshots));
+        if (r < 0)
+                log_debug_errno(r, "%u snapshots were lost", s->n_snapshots);
+        s->n_snapshots = 0;
+}
+
+static int on_idle(sd_event_source *source, void *userdata)
+{
+        service_flush_snapshots(ASSERT_PTR(userdata));
+        return sd_event_source_set_enabled(source, SD_EVENT_OFF);
+}
+
+static int gather(Service *s, const Task *t, const SnapshotRow *row)
+{
+        if (!s->snapshots)
+                s->snapshots = store_write_new(s->store, STORE_WRITE_LAZY, NULL, NULL);
+        int r = s->snapshots ? store_write_snapshot(s->snapshots, t->row.task_id, row) : -ENOMEM;
+        if (r < 0)
+                return r;
+        if (++s->n_snapshots >= GATHERED_MAX)
+                service_flush_snapshots(s);
+        return sd_event_source_set_enabled(s->snapshots_source, SD_EVENT_ONESHOT);
+}
+
 static void on_snapshot(const SamplerReading *reading, void *userdata)
 {
         Service *s = ASSERT_PTR(userdata);
-        int r = -ENOMEM;
 
         Task *t = take_reading(s, reading);
         if (!t)
@@ -29,9 +64,8 @@ static void on_snapshot(const SamplerReading *reading, void *userdata)
                             .taken_realtime = reading->taken_realtime_usec,
                             .elapsed_usec = reading->elapsed_usec,
                             .usage = reading->usage };
-        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, STORE_WRITE_LAZY, NULL, NULL);
-        if (!w || (r = store_write_snapshot(w, t->row.task_id, &row)) < 0 ||
-            (r = store_write_submit(TAKE_PTR(w))) < 0)
+        int r = gather(s, t, &row);
+        if (r < 0)
                 log_debug_errno(r, "%s: a snapshot was lost", t->row.task_id);
 }
 
@@ -87,7 +121,13 @@ int service_start_sampler(Service *s, ReeveError *reterr)
                                        .on_live = on_live,
                                        .on_fallback_wanted = on_fallback_wanted,
                                        .userdata = s };
-        int r = sampler_new(&config, &callbacks, &s->sampler);
+        int r = sd_event_add_defer(s->event, &s->snapshots_source, on_idle, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->snapshots_source, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_source_set_priority(s->snapshots_source, SD_EVENT_PRIORITY_IDLE);
+        if (r >= 0)
+                r = sampler_new(&config, &callbacks, &s->sampler);
         return r < 0 ? reeve_error_errno(reterr, r, NULL, "cannot start the sampler") : 0;
 }
 
@@ -113,4 +153,5 @@ void service_unsample(Service *s, Task *t)
         if (t->sampled)
                 sampler_remove(s->sampler, t->row.task_id);
         t->sampled = false;
+        service_flush_snapshots(s);
 }
