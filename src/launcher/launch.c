@@ -338,15 +338,19 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
         x->child.proc_fd = l->proc_fd;
 
         pid_t pid = keeper_clone(l->pool.keepers_fd);
-        if (pid < 0)
+        if (pid < 0) {
+                recover_undo(l, x->record, x->name);
                 return reeve_error_errno(reterr, pid, NULL, "cannot start a keeper");
+        }
         if (pid == 0)
                 keeper_run(&k);
         CRASH_POINT("launcher", "keeper-forked");
         int r = watch_launch(l, pid, x->name, x->record->cgroup, m, TAKE_FD(x->report_read_fd));
-        if (r < 0) /* it runs and its record will tell */
-                return reeve_error_errno(reterr, r, NULL, "cannot watch the keeper");
-        return 0;
+        if (r < 0) { /* it runs and its record will tell */
+                reeve_error_errno(reterr, r, NULL, "cannot watch the keeper");
+                reterr->code = REEVE_ERROR_UNAVAILABLE;
+        }
+        return r;
 }
 
 int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
