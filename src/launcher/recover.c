@@ -6,7 +6,8 @@
  *     started        its keeper was killed: a new one adopts the task, alive or not
  *     ended          complete; only its leaf may be left
  *
- * Records of another boot are reeved's business alone: their processes are gone, and so is their cgroup. A record
+ * Records of another boot that had started are reeved's business alone: their processes are gone, and so is their
+ * cgroup. One that was only claimed is taken back as any other, so that the task can be started now. A record
  * that is not sound is left for people to look at. A held lock means that a keeper lives, started by an earlier
  * launcher: it is watched, so that its death is noticed. */
 
@@ -101,11 +102,12 @@ static void watch_holder(Launcher *l, const char *name)
 
 static int recover_locked(Launcher *l, Record *r, int fd, const char *name, int *task_fd)
 {
-        if (memcmp(r->boot_id, l->boot_id, sizeof(r->boot_id)) != 0)
-                return 0;
+        bool this_boot = memcmp(r->boot_id, l->boot_id, sizeof(r->boot_id)) == 0;
+
         switch (record_phase(r)) {
         case RECORD_STARTED:
-                adopt(l, r, fd, name, TAKE_FD(*task_fd));
+                if (this_boot)
+                        adopt(l, r, fd, name, TAKE_FD(*task_fd));
                 return 0;
         case RECORD_ENDED:
                 if (r->cgroup[0] && l->pool.mount_fd >= 0)
