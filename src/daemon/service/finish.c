@@ -203,6 +203,22 @@ static int finish(Service *s, Task *t, const Record *record)
         return 1;
 }
 
+/* What can be said about an attempt without its record. The strings are the row's. */
+static AttemptRow unseen_end(const TaskRow *row, usec_t realtime)
+{
+        return (AttemptRow){
+                .task_id = row->task_id,
+                .attempt = row->attempt,
+                .backend = row->backend,
+                .cgroup = row->cgroup,
+                .pid = row->pid,
+                .started_realtime = row->started_realtime,
+                .ended_realtime = realtime,
+                .exit_kind = RECORD_EXIT_UNKNOWN,
+                .usage = row->usage,
+        };
+}
+
 void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome outcome, const char *message)
 {
         ReeveError e = REEVE_ERROR_NULL;
@@ -210,14 +226,17 @@ void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome out
         assert(s);
         assert(t);
 
-        task_ended_otherwise(t, state, outcome, message, clock_realtime(s->clock));
+        bool ran = t->row.status == TASK_ACTIVE;
+        AttemptRow a = unseen_end(&t->row, clock_realtime(s->clock));
+
+        task_ended_otherwise(t, state, outcome, message, a.ended_realtime);
         if (!list_is_empty(&t->runs)) {
                 reeve_error_set(&e, REEVE_ERROR_ALREADY_FINISHED, "task_id",
                                 "the task ended before it was launched%s%s", t->row.message ? ": " : "",
                                 t->row.message ?: "");
                 service_answer_runs(s, t, &e);
         }
-        commit_end(s, t, NULL);
+        commit_end(s, t, ran ? &a : NULL);
 }
 
 /* ---- looking ---- */
