@@ -94,6 +94,7 @@ static int take_over_started(Service *s, Task *t, const Record *record)
         int r = attempt_from_record(record, &a);
         if (r < 0)
                 return r;
+        memcpy(t->row.boot_id, record->boot_id, sizeof(t->row.boot_id));
         task_started(t, &a, record->started_boottime_usec);
         task_drop_start(t);
         service_answer_runs(s, t, NULL);

@@ -61,14 +61,19 @@ static void restore_frozen(Service *s, Task *t)
                 cgroup_events(leaf, NULL, &t->row.frozen);
 }
 
+/* Did it run before the machine was started, or was it created then and has not run? Only after a look at its record. */
+static bool was_before_reboot(const Service *s, const Task *t)
+{
+        return memcmp(t->row.boot_id, s->boot_id, sizeof(s->boot_id)) != 0;
+}
+
 static void recover_task(Service *s, Task *t)
 {
-        bool rebooted = memcmp(t->row.boot_id, s->boot_id, sizeof(s->boot_id)) != 0;
         int r = service_look_at_record(s, t);
 
         if (t->doing & TASK_DOING_FINISH)
                 return;
-        if (rebooted && t->row.status != TASK_PENDING) {
+        if (was_before_reboot(s, t) && t->row.status != TASK_PENDING) {
                 service_end_otherwise(s, t, TASK_LOST, TASK_OUTCOME_REBOOTED,
                                       "the machine was restarted while it ran");
                 return;
