@@ -199,7 +199,11 @@ void service_carry_out_cancel(Service *s, Task *t)
         if (t->doing & (TASK_DOING_INSERT | TASK_DOING_LAUNCH | TASK_DOING_FINISH))
                 return; /* each of them comes back to it */
         if (t->row.status == TASK_PENDING) {
-                if (service_look_at_record(s, t) == 0)
+                if (service_look_at_record(s, t) != 0)
+                        return;
+                if (service_has_record(s, t)) /* it may start yet, launcher or not */
+                        service_retry_later(s);
+                else
                         service_end_otherwise(s, t, TASK_CANCELLED, TASK_OUTCOME_NONE,
                                               t->row.message ? NULL : "cancelled");
                 return;

@@ -292,6 +292,8 @@ void service_on_record_closed(const char *name, void *userdata)
         if (task_attempt_name_parse(name, task_id, &attempt) < 0)
                 return;
         Task *t = registry_get(s->registry, task_id);
-        if (t && attempt == t->row.attempt + (t->row.status == TASK_PENDING))
+        if (!t)
+                service_look_at_stray(s, name);
+        else if (attempt == t->row.attempt + (t->row.status == TASK_PENDING))
                 service_look_at_record(s, t);
 }

@@ -5,7 +5,8 @@
  *     row       record                      then
  *     any       ended                       its end is committed as always
  *     pending   started                     it runs: taken over
- *     pending   claimed                     the launcher is at it: looked at again soon
+ *     pending   claimed                     the launcher is at it, or will take it back when it comes: looked at again soon
+ *     pending   none, but spent             lost / rebooted: it was started, and the record went with the machine
  *     pending   none                        it provably never ran: launched (the ticket is in the database), or, if it was given
  *                                           descriptors, failed: they died with the daemon that held them
  *     active    started                     it runs, or its keeper died and the launcher has it adopted: its record will tell
@@ -122,10 +123,12 @@ int service_recover(Service *s, ReeveError *reterr)
 
 /* ---- the launcher comes and goes ---- */
 
-/* Is there a record of the next attempt at all? */
-static bool has_record(Service *s, const Task *t)
+bool service_has_record(Service *s, const Task *t)
 {
         char name[TASK_ATTEMPT_NAME_SIZE];
+
+        assert(s);
+        assert(t);
 
         task_attempt_name(t->row.task_id, t->row.attempt + 1, name);
         return faccessat(record_watch_dir_fd(s->records), name, F_OK, 0) == 0;
@@ -135,12 +138,14 @@ static void push_pending(Service *s, Task *t)
 {
         if (t->doing || t->row.status != TASK_PENDING || service_look_at_record(s, t) != 0)
                 return;
-        if (has_record(s, t)) {
+        if (service_has_record(s, t)) {
                 service_retry_later(s);
                 return;
         }
         if (t->row.cancel_requested)
                 service_carry_out_cancel(s, t);
+        else if (!launcher_client_is_connected(s->launcher))
+                return; /* service_on_launcher_connected() comes back to it */
         else if (t->spec_fd < 0 || !t->has_ticket)
                 service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_EXEC,
                                       "the descriptors that it was given died with the daemon before it was "
@@ -152,25 +157,22 @@ static void push_pending(Service *s, Task *t)
                 service_launch(s, t);
 }
 
-static void push_all(Service *s)
+/* What the launcher that was away has missed. */
+static void push_active(Service *s, Task *t)
 {
-        size_t cursor = 0;
-
-        for (Task *t; (t = registry_next(s->registry, &cursor));) {
-                push_pending(s, t);
-                if (t->row.status == TASK_ACTIVE && !t->doing)
-                        service_look_at_record(s, t);
-                if (t->row.status == TASK_ACTIVE && !t->doing && t->row.cancel_requested)
-                        service_carry_out_cancel(s, t);
-        }
+        if (t->row.status == TASK_ACTIVE && !t->doing)
+                service_look_at_record(s, t);
+        if (t->row.status == TASK_ACTIVE && !t->doing && t->row.cancel_requested)
+                service_carry_out_cancel(s, t);
 }
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
 {
         Service *s = ASSERT_PTR(userdata);
+        size_t cursor = 0;
 
-        if (launcher_client_is_connected(s->launcher))
-                push_all(s);
+        for (Task *t; (t = registry_next(s->registry, &cursor));)
+                push_pending(s, t);
         return 0;
 }
 
@@ -187,28 +189,56 @@ void service_retry_later(Service *s)
         sd_event_source_set_enabled(s->retry_timer, SD_EVENT_ONESHOT);
 }
 
-/* A record whose task is not open: if the database knows that it ended, only the Forget was lost. */
+void service_launch_uncertain(Service *s, Task *t, bool spent)
+{
+        assert(s);
+        assert(t);
+
+        if (service_look_at_record(s, t) != 0)
+                return;
+        if (!spent || service_has_record(s, t)) {
+                service_retry_later(s);
+                return;
+        }
+        /* Spent, and no record: it started, and what could tell more went with the last boot or by a human hand. */
+        service_end_otherwise(s, t, TASK_LOST,
+                              was_before_reboot(s, t) ? TASK_OUTCOME_REBOOTED : TASK_OUTCOME_EXIT_UNKNOWN,
+                              was_before_reboot(s, t) ? "the machine was restarted when it had been started"
+                                                      : "its record is gone");
+}
+
+static void on_told(const ReeveError *error, void *userdata)
+{
+        if (error)
+                log_debug("ending a stray: %s", error->text);
+}
+
+/* A record whose task is not open. If the database knows that it ended, only the Forget was lost; or the task was given up
+ * while its launcher had not answered for so long that the call ended: what came of that is ended. */
 static void on_stray(const ReeveError *error, TaskRow **rows, size_t n, void *userdata)
 {
         _cleanup_(task_op_freep) TaskOp *op = ASSERT_PTR(userdata);
 
         if (error)
                 return;
-        if (n > 0 && task_state_is_final(rows[0]->status) && rows[0]->attempt > 0)
-                launcher_client_forget(op->service->launcher, op->task_id, rows[0]->attempt);
-        else if (n == 0)
+        if (n > 0 && task_state_is_final(rows[0]->status)) {
+                launcher_client_act(op->service->launcher, "Kill", op->task_id, op->attempt, on_told, NULL,
+                                    NULL);
+                launcher_client_forget(op->service->launcher, op->task_id, op->attempt);
+        } else if (n == 0)
                 log_warning("%s: there is a record of a task that the database does not know", op->task_id);
 }
 
-static void look_at_stray(Service *s, const char *name)
+void service_look_at_stray(Service *s, const char *name)
 {
-        unsigned attempt;
+        assert(s);
+        assert(name);
 
         TaskOp *op = NEW0(TaskOp, 1);
         if (!op)
                 return;
         op->service = s;
-        if (task_attempt_name_parse(name, op->task_id, &attempt) < 0 ||
+        if (task_attempt_name_parse(name, op->task_id, &op->attempt) < 0 ||
             registry_get(s->registry, op->task_id) || store_get(s->store, op->task_id, on_stray, op) < 0)
                 free(op);
 }
@@ -223,15 +253,19 @@ static void look_for_strays(Service *s)
         }
         for (struct dirent *e; (e = readdir(d));)
                 if (e->d_name[0] != '.')
-                        look_at_stray(s, e->d_name);
+                        service_look_at_stray(s, e->d_name);
         closedir(d);
 }
 
 void service_on_launcher_connected(void *userdata)
 {
         Service *s = ASSERT_PTR(userdata);
+        size_t cursor = 0;
 
-        push_all(s);
+        for (Task *t; (t = registry_next(s->registry, &cursor));) {
+                push_active(s, t); /* first: one that was just launched is not a missed one */
+                push_pending(s, t);
+        }
         look_for_strays(s);
 }
 

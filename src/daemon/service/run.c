@@ -132,13 +132,14 @@ static void on_launched(const ReeveError *error, const LaunchResult *result, voi
         Task *t = registry_get(s->registry, op->task_id);
         if (!t || !(t->doing & TASK_DOING_LAUNCH))
                 return;
-        t->doing &= ~TASK_DOING_LAUNCH;
+        bool ended = t->doing & TASK_RECORD_ENDED;
+        t->doing &= ~(TASK_DOING_LAUNCH | TASK_RECORD_ENDED);
 
         if (!error) {
                 CRASH_POINT("reeved", "launched");
                 if (t->row.status == TASK_PENDING)
                         started(s, t, result);
-                if (t->doing & TASK_RECORD_ENDED)
+                if (ended)
                         service_look_at_record(s, t);
                 else if (t->row.cancel_requested)
                         service_carry_out_cancel(s, t);
@@ -155,7 +156,7 @@ static void on_launched(const ReeveError *error, const LaunchResult *result, voi
         case REEVE_ERROR_UNAVAILABLE:
         case REEVE_ERROR_ALREADY_EXISTS:
                 log_debug("%s: %s", op->task_id, error->text);
-                service_retry_later(s);
+                service_launch_uncertain(s, t, error->code == REEVE_ERROR_ALREADY_EXISTS);
                 return;
         case REEVE_ERROR_NONE:
         case REEVE_ERROR_NO_SUCH_TASK:

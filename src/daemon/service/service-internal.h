@@ -52,6 +52,7 @@ struct Service {
 typedef struct TaskOp {
         Service *service;
         char task_id[TASK_ID_MAX + 1];
+        unsigned attempt; /* where it is about one record */
         /* the event that is being committed with it: service_write_event() fills these */
         const char *topic; /* static */
         usec_t realtime;
@@ -116,6 +117,12 @@ void service_on_launcher_connected(void *userdata);
 void service_on_launcher_disconnected(void *userdata);
 /* Looks again at tasks whose fate the launcher was deciding. */
 void service_retry_later(Service *s);
+/* Launch gave no answer, or (`spent`) that the attempt was started before: what the record says is done. */
+void service_launch_uncertain(Service *s, Task *t, bool spent);
+/* Is there a record of a pending task's next attempt, so that it may yet start? */
+bool service_has_record(Service *s, const Task *t);
+/* A record was closed whose task is not open. */
+void service_look_at_stray(Service *s, const char *name);
 
 /* ---- query.c ---- */
 /* Answers everybody who waits for the end: with the row, or with the error. */
