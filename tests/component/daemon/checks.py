@@ -157,6 +157,14 @@ def check_events(i):
     assert len({n for n, _ in seen}) == len(seen), f"a number was used twice: {seen}"
 
 
+def wait_for_event(i, topic):
+    """Until an event of this topic has been committed, ever."""
+    with i.connect() as c:
+        for reply in c.stream("Monitor", {"since": 0}):
+            if reply["topic"] == topic:
+                return
+
+
 def runs(i):
     with contextlib.suppress(FileNotFoundError), open(i.path("runs"), encoding="ascii") as f:
         return f.read().splitlines()

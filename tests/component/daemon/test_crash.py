@@ -109,7 +109,7 @@ class Case:
         self.answer = None
         if self.adopted or self.late:
             self.answer = self.connection.reply()["task"]
-            self.wait_for_event("task.started")
+            checks.wait_for_event(self.i, "task.started")
         if self.adopted:
             self.kill_keeper()
         if self.stranger:
@@ -117,12 +117,6 @@ class Case:
             self.i.start_launcher()
         if self.late:
             self.gate.open()
-
-    def wait_for_event(self, topic):
-        with self.i.connect() as c:
-            for reply in c.stream("Monitor", {"since": 0}):
-                if reply["topic"] == topic:
-                    return
 
     # the kill
 
