@@ -121,6 +121,10 @@ REEVE_PUBLIC int reeve_wait(ReeveConnection *c, const char *task_id, uint64_t pa
 /* Names of the properties that ReeveRun.properties knows, in alphabetical order; NULL behind the last. */
 REEVE_PUBLIC const char *reeve_property_name(size_t index);
 
+/* Copies the registry's database, consistent, while it is used, into an empty file that is open for writing, and syncs it:
+ * what it takes to call Backup with `pass`. Root and group reeve-admin only. *ret_bytes (may be NULL): its size. */
+REEVE_PUBLIC int reeve_backup(ReeveConnection *c, int fd, int64_t *ret_bytes, ReeveError *reterr);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* reeve backup: reeved makes the copy, in its own file system, with its own rights, from its own connection to the
- * database, so that it is consistent while tasks go on.
+/* reeve backup: a copy of the database that is consistent while tasks go on.
  *
- * A relative name is one of the caller's directory. That the file does not exist yet, and that the caller may do this
- * at all, is for reeved to say. */
+ * With a name the file is the caller's, made with the caller's rights where the caller may write; a file that is there
+ * is never overwritten, and one that was not completed does not stay. Without a name reeved keeps the copy, in its own
+ * folder. */
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "basic/fd.h"
 #include "basic/strings.h"
 #include "cli/session.h"
 #include "cli/verb.h"
@@ -21,41 +24,54 @@ typedef struct BackupOptions {
 
 static const Option backup_options[] = { COMMON_OPTIONS(BackupOptions) };
 
-/* Caller frees; NULL when it cannot be told. */
-static char *make_absolute(const char *path)
+static int show(const BackupOptions *o, const char *path, int64_t bytes)
 {
-        if (path[0] == '/')
-                return strdup(path);
-        _cleanup_free_ char *cwd = getcwd(NULL, 0);
-        return cwd ? string_printf("%s/%s", cwd, path) : NULL;
+        char size[32];
+
+        if (o->common.json != JSON_MODE_OFF) {
+                _cleanup_json_ json_t *reply =
+                                json_pack("{s:s, s:I}", "path", path, "bytes", (json_int_t)bytes);
+                return json_print(o->common.json, reply);
+        }
+        printf("%s (%s)\n", path, bytes_format((unsigned long long)bytes, size, sizeof(size)));
+        return 0;
+}
+
+static int back_up_here(const BackupOptions *o)
+{
+        _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
+        _cleanup_json_ json_t *reply = NULL;
+
+        int status = session_connect(&c);
+        if (status == 0)
+                status = session_call(c, "Backup", json_object(), &reply);
+        return status ?: show(o, json_get_string(reply, "path") ?: "?", json_get_integer(reply, "bytes", 0));
+}
+
+static int back_up_to(const BackupOptions *o, const char *path)
+{
+        _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
+        ReeveError error = REEVE_ERROR_NULL;
+        int64_t bytes;
+
+        int status = session_connect(&c);
+        if (status != 0)
+                return status;
+        _cleanup_fd_ int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0) {
+                fprintf(stderr, "reeve: %s: %m\n", path);
+                return EX_CANTCREAT;
+        }
+        if (reeve_backup(c, fd, &bytes, &error) < 0) {
+                (void)unlink(path);
+                return session_error(&error);
+        }
+        return show(o, path, bytes);
 }
 
 static int backup(const char **args, size_t n_args, const void *options)
 {
-        const BackupOptions *o = options;
-        _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
-        _cleanup_json_ json_t *reply = NULL;
-        _cleanup_free_ char *path = NULL;
-        char size[32];
-
-        if (n_args > 0) {
-                path = make_absolute(args[0]);
-                if (!path) {
-                        fprintf(stderr, "reeve: cannot find the current directory\n");
-                        return EX_OSERR;
-                }
-        }
-        int status = session_connect(&c);
-        if (status == 0)
-                status = session_call(c, "Backup", path ? json_pack("{s:s}", "path", path) : json_object(),
-                                      &reply);
-        if (status != 0)
-                return status;
-        if (o->common.json != JSON_MODE_OFF)
-                return json_print(o->common.json, reply);
-        printf("%s (%s)\n", json_get_string(reply, "path") ?: "?",
-               bytes_format((unsigned long long)json_get_integer(reply, "bytes", 0), size, sizeof(size)));
-        return 0;
+        return n_args > 0 ? back_up_to(options, args[0]) : back_up_here(options);
 }
 
 const Verb verb_backup = {

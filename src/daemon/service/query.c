@@ -296,7 +296,7 @@ void service_stats(Service *s, service_stats_t callback, void *userdata)
 
 /* ---- backup ---- */
 
-void service_backup(Service *s, const Caller *caller, const char *path, store_backup_t callback,
+void service_backup(Service *s, const Caller *caller, const char *path, bool pass, store_backup_t callback,
                     void *userdata)
 {
         char directory[PATH_MAX], day[32], buffer[PATH_MAX + 64];
@@ -309,15 +309,21 @@ void service_backup(Service *s, const Caller *caller, const char *path, store_ba
         if (!caller->admin) {
                 reeve_error_set(&e, REEVE_ERROR_PERMISSION_DENIED, NULL,
                                 "a backup holds everybody's tasks: root and group reeve-admin only");
-                callback(&e, NULL, 0, userdata);
+                callback(&e, NULL, userdata);
+                return;
+        }
+        if (path && pass) {
+                reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "pass",
+                                "a copy that is passed has no path");
+                callback(&e, NULL, userdata);
                 return;
         }
         if (path && path[0] != '/') {
                 reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "path", "'%s' is not absolute", path);
-                callback(&e, NULL, 0, userdata);
+                callback(&e, NULL, userdata);
                 return;
         }
-        if (!path) {
+        if (!path && !pass) {
                 instance_path(&s->instance, INSTANCE_BACKUP, directory, sizeof(directory));
                 time_t now = (time_t)(clock_realtime(s->clock) / USEC_PER_SEC);
                 struct tm tm;
@@ -327,6 +333,6 @@ void service_backup(Service *s, const Caller *caller, const char *path, store_ba
         }
         if (store_backup(s->store, path, callback, userdata) < 0) {
                 reeve_error_errno(&e, ENOMEM, NULL, "cannot back up");
-                callback(&e, NULL, 0, userdata);
+                callback(&e, NULL, userdata);
         }
 }

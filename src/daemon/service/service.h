@@ -114,8 +114,8 @@ void service_freeze(Service *s, const Caller *caller, const char *task_id, bool 
 void service_cancel(Service *s, const Caller *caller, const char *task_id, const char *reason,
                     service_done_t callback, void *userdata);
 
-/* `path` NULL: into the instance's backup folder. */
-void service_backup(Service *s, const Caller *caller, const char *path, store_backup_t callback,
+/* `path` NULL: into the instance's backup folder, under the time's name; or, with `pass`, without a name. */
+void service_backup(Service *s, const Caller *caller, const char *path, bool pass, store_backup_t callback,
                     void *userdata);
 
 /* ---- output ---- */

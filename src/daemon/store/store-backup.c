@@ -7,7 +7,10 @@
  *
  * The copy grows as "<path>.part" without syncs or journal (half a copy is worth nothing), then is made independent of a
  * log (journal_mode=DELETE: one file is the whole backup), synced, and renamed, and the folder is synced. Who sees the
- * name has the whole copy. Copies are 0600, as the database is: they hold specifications of tasks that were open. */
+ * name has the whole copy. Copies are 0600, as the database is: they hold specifications of tasks that were open.
+ *
+ * A copy without a name loses its name instead, and only a descriptor of it is left: for those who want it where only they
+ * may write. */
 
 #include "daemon/store/store-backup.h"
 
@@ -30,7 +33,8 @@ struct StoreBackup {
         store_backup_t callback;
         void *userdata;
         bool periodic;
-        char *path, *part;
+        char *path, *part; /* path: NULL for a copy without a name */
+        int fd;            /* of a copy without a name, once it is complete */
         sqlite3 *to;
         sqlite3_backup *copy;
         int64_t bytes;
@@ -50,6 +54,7 @@ StoreBackup *store_backup_of(StoreJob *job)
 static StoreBackup *backup_free(StoreBackup *b)
 {
         if (b) {
+                fd_close(b->fd);
                 free(b->path);
                 free(b->part);
                 free(b);
@@ -62,16 +67,20 @@ static void finish_backup(StoreJob *job, bool call)
 {
         StoreBackup *b = store_backup_of(job);
 
+        StoreCopy copy = { .path = b->path, .fd = b->fd, .bytes = b->bytes };
         if (call && b->callback)
-                b->callback(job->result < 0 ? &job->error : NULL, b->path, job->result < 0 ? 0 : b->bytes,
+                b->callback(job->result < 0 ? &job->error : NULL, job->result < 0 ? NULL : &copy,
                             b->userdata);
+        b->fd = copy.fd;
         backup_free(b);
 }
 
-StoreBackup *store_backup_new(Store *s, const char *path, store_backup_t callback, void *userdata)
+StoreBackup *store_backup_new(Store *s, const char *path, bool periodic, store_backup_t callback,
+                              void *userdata)
 {
         assert(s);
         assert(path || s->backup_dir);
+        assert(!path || !periodic);
 
         _cleanup_(backup_freep) StoreBackup *b = NEW0(StoreBackup, 1);
         if (!b)
@@ -79,7 +88,8 @@ StoreBackup *store_backup_new(Store *s, const char *path, store_backup_t callbac
         b->job = (StoreJob){ .store = s, .finish = finish_backup };
         b->callback = callback;
         b->userdata = userdata;
-        b->periodic = !path;
+        b->periodic = periodic;
+        b->fd = -EBADF;
         if (path) {
                 b->path = strdup(path);
                 if (!b->path)
@@ -191,13 +201,16 @@ static int name_it(StoreBackup *b)
 {
         const Store *s = b->job.store;
 
-        if (b->periodic) {
-                if (mkdir(s->backup_dir, 0700) < 0 && errno != EEXIST)
-                        return fail_errno(b, errno, "create");
+        bool unnamed = !b->path && !b->periodic;
+
+        if (!b->path && mkdir(s->backup_dir, 0700) < 0 && errno != EEXIST)
+                return fail_errno(b, errno, "create");
+        if (b->periodic)
                 b->path = daily_path(s);
-        }
         if (b->path)
                 b->part = string_printf("%s.part", b->path);
+        else if (unnamed)
+                b->part = string_printf("%s/unnamed.part", s->backup_dir);
         return b->part ? 0 : fail_errno(b, ENOMEM, "name");
 }
 
@@ -207,7 +220,7 @@ static int start(StoreBackup *b, StoreDb *db)
         if (r < 0)
                 return r;
 
-        if (!b->periodic && faccessat(AT_FDCWD, b->path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
+        if (b->path && !b->periodic && faccessat(AT_FDCWD, b->path, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
                 b->job.result = reeve_error_set(&b->job.error, REEVE_ERROR_INVALID_ARGUMENT, "path",
                                                 "%s exists already", b->path);
                 return b->job.result;
@@ -250,6 +263,12 @@ static int publish(StoreBackup *b)
                 return fail_errno(b, errno, "sync");
         b->bytes = st.st_size;
 
+        if (!b->path) {
+                if (unlink(b->part) < 0)
+                        return fail_errno(b, errno, "unlink");
+                b->fd = TAKE_FD(fd);
+                return 0;
+        }
         if (renameat2(AT_FDCWD, b->part, AT_FDCWD, b->path, b->periodic ? 0 : RENAME_NOREPLACE) < 0)
                 return fail_errno(b, errno, "rename");
         int r = sync_directory_of(b->path);

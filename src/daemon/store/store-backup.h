@@ -10,9 +10,10 @@
 
 typedef struct StoreBackup StoreBackup;
 
-/* A periodic one (path NULL) gets the day's name in the backup folder, replaces that day's, and removes all but the
- * newest three. NULL when memory is short. */
-StoreBackup *store_backup_new(Store *s, const char *path, store_backup_t callback, void *userdata);
+/* A periodic one gets the day's name in the backup folder, replaces that day's, and removes all but the newest three. One
+ * that is not, and has no path, has no name at all. NULL when memory is short. */
+StoreBackup *store_backup_new(Store *s, const char *path, bool periodic, store_backup_t callback,
+                              void *userdata);
 StoreJob *store_backup_job(StoreBackup *b);
 StoreBackup *store_backup_of(StoreJob *job);
 

@@ -87,9 +87,9 @@ static void drop_all(ListLink *jobs)
 
 /* ---- backups ---- */
 
-static int queue_backup(Store *s, const char *path, store_backup_t callback, void *userdata)
+static int queue_backup(Store *s, const char *path, bool periodic, store_backup_t callback, void *userdata)
 {
-        StoreBackup *b = store_backup_new(s, path, callback, userdata);
+        StoreBackup *b = store_backup_new(s, path, periodic, callback, userdata);
         if (!b)
                 return -ENOMEM;
         pthread_mutex_lock(&s->mutex);
@@ -103,13 +103,12 @@ int store_backup(Store *s, const char *path, store_backup_t callback, void *user
 {
         assert(s);
         assert(s->event);
-        assert(path);
+        assert(path || s->backup_dir);
 
-        return path[0] == '/' ? queue_backup(s, path, callback, userdata) : -EINVAL;
+        return !path || path[0] == '/' ? queue_backup(s, path, false, callback, userdata) : -EINVAL;
 }
 
-static void on_periodic_backup(const ReeveError *error, const char *path _unused_, int64_t bytes _unused_,
-                               void *userdata _unused_)
+static void on_periodic_backup(const ReeveError *error, StoreCopy *copy _unused_, void *userdata _unused_)
 {
         if (error)
                 log_full_reeve_error(LOG_WARNING, error, "backup of the database");
@@ -120,7 +119,7 @@ static int on_backup_time(sd_event_source *source, uint64_t usec, void *userdata
         Store *s = ASSERT_PTR(userdata);
 
         /* When memory is short now, the next one is made. */
-        (void)queue_backup(s, NULL, on_periodic_backup, NULL);
+        (void)queue_backup(s, NULL, true, on_periodic_backup, NULL);
 
         int r = sd_event_source_set_time(source, usec_add(usec, s->backup_interval_usec));
         if (r < 0)

@@ -122,8 +122,14 @@ typedef void (*store_counts_t)(const ReeveError *error, const StoreCounts *count
 int store_counts(Store *s, store_counts_t callback, void *userdata);
 
 /* Online copy by the writer, in steps between batches, to a new file (it must not exist; written as "<path>.part" and
- * renamed). path is absolute. */
-typedef void (*store_backup_t)(const ReeveError *error, const char *path, int64_t bytes, void *userdata);
+ * renamed). path is absolute; NULL: a copy without a name, made in the folder of the daily ones. */
+typedef struct StoreCopy {
+        const char *path; /* NULL: it has no name */
+        int fd;           /* of a copy without a name: the callback may take it; else -EBADF */
+        int64_t bytes;
+} StoreCopy;
+/* `copy` is NULL if there is an error. */
+typedef void (*store_backup_t)(const ReeveError *error, StoreCopy *copy, void *userdata);
 int store_backup(Store *s, const char *path, store_backup_t callback, void *userdata);
 
 /* Runs any function on a reader thread, then `done` on the loop thread with its result: for files that must not be

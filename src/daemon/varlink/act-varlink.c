@@ -4,12 +4,14 @@
 
 #include <limits.h>
 
+#include "basic/fd.h"
+
 #include "daemon/varlink/registry-varlink-internal.h"
 
 typedef struct ActParameters {
         const char *task_id, *reason, *path;
         int64_t signal;
-        bool whole;
+        bool whole, pass;
 } ActParameters;
 
 static const JsonField fields[] = {
@@ -17,6 +19,7 @@ static const JsonField fields[] = {
         { "reason", JSON_FIELD_STRING, offsetof(ActParameters, reason), 0, 0 },
         { "path", JSON_FIELD_STRING, offsetof(ActParameters, path), 0, PATH_MAX - 64 },
         { "signal", JSON_FIELD_INTEGER, offsetof(ActParameters, signal), 0, 0 },
+        { "pass", JSON_FIELD_BOOLEAN, offsetof(ActParameters, pass), 0, 0 },
         { "whole", JSON_FIELD_BOOLEAN, offsetof(ActParameters, whole), 0, 0 },
 };
 
@@ -75,14 +78,26 @@ ADAPTER_HANDLER(adapter_cancel)
         return 0;
 }
 
-static void on_backed_up(const ReeveError *error, const char *path, int64_t bytes, void *userdata)
+static void on_backed_up(const ReeveError *error, StoreCopy *copy, void *userdata)
 {
         _cleanup_(pending_freep) Pending *p = ASSERT_PTR(userdata);
+        ReeveError e = REEVE_ERROR_NULL;
+        int file = -1;
 
+        if (!error && copy->fd >= 0) {
+                file = varlink_call_push_fd(p->call, TAKE_FD(copy->fd));
+                if (file < 0) {
+                        reeve_error_errno(&e, file, NULL, "cannot pass the copy");
+                        error = &e;
+                }
+        }
         if (error)
                 varlink_call_reeve_error(p->call, error);
+        else if (file >= 0)
+                adapter_reply(p->call, json_pack("{si sI}", "file", file, "bytes", (json_int_t)copy->bytes));
         else
-                adapter_reply(p->call, json_pack("{ss sI}", "path", path, "bytes", (json_int_t)bytes));
+                adapter_reply(p->call,
+                              json_pack("{ss sI}", "path", copy->path, "bytes", (json_int_t)copy->bytes));
 }
 
 ADAPTER_HANDLER(adapter_backup)
@@ -91,6 +106,7 @@ ADAPTER_HANDLER(adapter_backup)
 
         Pending *pending = begin(call, parameters, userdata, &p);
         if (pending)
-                service_backup(pending->adapter->service, &pending->caller, p.path, on_backed_up, pending);
+                service_backup(pending->adapter->service, &pending->caller, p.path, p.pass, on_backed_up,
+                               pending);
         return 0;
 }

@@ -128,7 +128,7 @@ class Look(Case):
         self.serve(Get=[{"when": {"task_id": "ml_train_00"}, "replies": [{"task": ENDED}]}, NO_SUCH_TASK])
         out, _ = self.reeve("show", "ml_train_00", "--sources")
         self.assertIn("ml_train_00 failed (exit status 3)\n", out)
-        self.assertIn("       Command: /usr/bin/xz a?b\n", out)
+        self.assertIn("       Command: /usr/bin/xz 'a?b'\n", out)
         self.assertIn("         Ended: 2027-01-15 08:00:12\n", out)
         self.assertIn("      Duration: 12.5s\n", out)
         self.assertRegex(out, r"cpu_usec +11\.9s +CPU time, kernel-final\n")
@@ -248,10 +248,20 @@ class Look(Case):
         self.reeve("doctor", status=1)
 
     def test_backup(self):
-        self.serve(Backup=[{"when": {"path": f"{self.path}/copy.db"}, "replies": [{"path": "/x", "bytes": 4096}]},
+        self.serve(Backup=[{"when": {"pass": True}, "replies": [{"bytes": 4096}]},
                            {"replies": [{"path": "/y", "bytes": 1}]}])
-        self.assertEqual(self.reeve("backup", "copy.db", cwd=self.path)[0], "/x (4.0K)\n")
         self.assertEqual(self.reeve("backup")[0], "/y (1B)\n")
+        _, err = self.reeve("backup", "copy.db", cwd=self.path, status=70)
+        self.assertIn("passed no copy", err)
+        self.assertFalse((self.path / "copy.db").exists(), "half a backup stays")
+
+    def test_backup_overwrites_nothing(self):
+        self.serve(Backup=[{"replies": []}])
+        there = self.path / "there.db"
+        there.write_text("precious")
+        self.reeve("backup", str(there), status=73)
+        self.assertEqual(there.read_text(), "precious")
+        self.reeve("backup", "/no/such/folder/x.db", status=73)
 
 
 class Act(Case):

@@ -5,11 +5,13 @@ import contextlib
 import grp
 import os
 import socket
+import sqlite3
+import subprocess
 
 import pytest
 
 import spec
-from instance import Instance, unmet
+from instance import REEVE, Instance, unmet
 from people import Person
 from varlink import VarlinkError
 
@@ -276,6 +278,19 @@ def test_backups(reeve, tmp_path):
     done = call(reeve, "Backup")
     st = os.stat(done["path"])
     assert st.st_mode & 0o077 == 0 and st.st_size == done["bytes"], "a backup is everybody's tasks"
+
+
+def test_backups_go_where_only_root_may_write(reeve, tmp_path):
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    path = private / "copy.db"
+    environment = {**os.environ, "REEVE_SOCKET": reeve.path("io.reeve.Registry")}
+    subprocess.run([REEVE, "backup", str(path)], env=environment, check=True, stdout=subprocess.DEVNULL)
+    assert (path.stat().st_uid, path.stat().st_mode & 0o777) == (0, 0o600)
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert db.execute("SELECT count(*) FROM task_registry").fetchone()[0] > 0
+    assert not [name for name in os.listdir(reeve.path("backup")) if "unnamed" in name], "reeved kept a copy"
 
 
 @needs_admins

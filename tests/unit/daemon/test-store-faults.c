@@ -366,13 +366,18 @@ typedef struct BackedUp {
         ReeveErrorCode code;
         char field[256];
         int64_t bytes;
+        int fd;
 } BackedUp;
 
-static void on_backed_up(const ReeveError *error, const char *path _unused_, int64_t bytes, void *userdata)
+static void on_backed_up(const ReeveError *error, StoreCopy *copy, void *userdata)
 {
         BackedUp *b = userdata;
         b->done = true;
-        b->bytes = bytes;
+        b->fd = -EBADF;
+        if (copy) {
+                b->bytes = copy->bytes;
+                b->fd = TAKE_FD(copy->fd);
+        }
         if (error) {
                 b->code = error->code;
                 snprintf(b->field, sizeof(b->field), "%s", error->field);
@@ -442,6 +447,16 @@ static void test_backup_while_writing(void **state)
         assert_int_equal(backed_up.code, REEVE_ERROR_INVALID_ARGUMENT);
         assert_string_equal(backed_up.field, "path");
         assert_int_equal(store_backup(f->store, "relative", on_backed_up, &backed_up), -EINVAL);
+
+        /* Without a name: a descriptor, and nothing in any folder. */
+        backed_up = (BackedUp){};
+        assert_int_equal(store_backup(f->store, NULL, on_backed_up, &backed_up), 0);
+        fixture_wait(f, &backed_up.done, "a copy without a name");
+        assert_int_equal(backed_up.code, REEVE_ERROR_NONE);
+        assert_int_equal(fstat(backed_up.fd, &st), 0);
+        assert_int_equal(st.st_size, backed_up.bytes);
+        assert_int_equal(st.st_nlink, 0);
+        fd_close(backed_up.fd);
 
         /* A folder that is not there. */
         snprintf(path, sizeof(path), "%s/none/copy.db", f->dir);
