@@ -41,7 +41,7 @@ class Container(Instance):
 
     def start_reeved(self, env=None, ready=True):
         argv = [*self.inside, "setpriv", f"--reuid={instance.USER}", f"--regid={instance.USER}", "--init-groups",
-                instance.REEVED, f"--root={self.root}"]
+                self.program(instance.REEVED), f"--root={self.root}"]
         self.reeved = Daemon(argv, self.path("reeved.log"), env, ready=ready)
 
 
