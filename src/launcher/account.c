@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher/proc.h"
+#include "common/proc/proc.h"
 
 int account_next(Corpse *ret)
 {

@@ -26,8 +26,8 @@
 
 #include "basic/crash.h"
 #include "basic/fd.h"
+#include "common/proc/proc.h"
 #include "launcher/account.h"
-#include "launcher/proc.h"
 
 static void copy_path(char *target, const char *path, size_t size)
 {

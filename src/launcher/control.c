@@ -7,15 +7,14 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 
 #include "basic/crash.h"
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "common/cgroup/cgroup.h"
+#include "common/proc/proc.h"
 #include "launcher/launcher.h"
 #include "launcher/limits.h"
-#include "launcher/proc.h"
 
 /* A running attempt, as found by its name. */
 typedef struct Target {
@@ -72,7 +71,7 @@ static int signal_main(const Target *t, int signal, ReeveError *reterr)
 {
         _cleanup_fd_ int fd = proc_open(t->members.proc_fd, t->record->task_pid, t->record->task_start);
 
-        if (fd < 0 || syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) < 0)
+        if (fd < 0 || proc_signal(fd, signal) < 0)
                 return reeve_error_set(reterr, REEVE_ERROR_ALREADY_FINISHED, "task",
                                        "the main process of %s has ended", t->name);
         return 0;
@@ -172,7 +171,7 @@ int method_set_deadline(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         }
         _cleanup_fd_ int keeper = proc_open(l->proc_fd, t.record->keeper_pid, t.record->keeper_start);
         if (keeper >= 0)
-                syscall(SYS_pidfd_send_signal, keeper, SIGUSR1, NULL, 0);
+                (void)proc_signal(keeper, SIGUSR1);
         return sd_bus_reply_method_return(m, NULL);
 }
 

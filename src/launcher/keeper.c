@@ -32,12 +32,12 @@
 #include "basic/crash.h"
 #include "basic/fd.h"
 #include "common/cgroup/cgroup.h"
+#include "common/proc/proc.h"
 #include "launcher/account.h"
 #include "launcher/adopt.h"
 #include "launcher/final.h"
 #include "launcher/output.h"
 #include "launcher/pool.h"
-#include "launcher/proc.h"
 
 #define OOM_SCORE_ADJ       (-999) /* not -1000: the kernel must have somebody to kill at last */
 #define CHILD_STACK_SIZE    65536

@@ -16,7 +16,7 @@
 
 #include "basic/fd.h"
 #include "common/cgroup/cgroup.h"
-#include "launcher/proc.h"
+#include "common/proc/proc.h"
 
 #define BATCH      32
 #define PASSES_MAX 64
@@ -52,8 +52,7 @@ static size_t signal_batch(const Members *m, const pid_t *pids, size_t n, int si
         for (size_t i = 0; i < n; i++) {
                 if (fds[i] < 0)
                         continue;
-                if (contains(again, n_again, pids[i]) &&
-                    syscall(SYS_pidfd_send_signal, fds[i], signal, NULL, 0) == 0)
+                if (contains(again, n_again, pids[i]) && proc_signal(fds[i], signal) == 0)
                         sent++;
                 close(fds[i]);
         }

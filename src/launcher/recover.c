@@ -19,9 +19,9 @@
 #include "basic/crash.h"
 #include "basic/fd.h"
 #include "basic/log.h"
+#include "common/proc/proc.h"
 #include "launcher/keeper.h"
 #include "launcher/launcher.h"
-#include "launcher/proc.h"
 #include "launcher/spent.h"
 
 Record *recover_map_writable(Launcher *l, const char *name)

@@ -28,8 +28,8 @@
 #include "basic/parse.h"
 #include "basic/strings.h"
 #include "common/cgroup/cgroup.h"
+#include "common/proc/proc.h"
 #include "launcher/launcher.h"
-#include "launcher/proc.h"
 
 #define SETTLE_OLD_KERNEL_USEC (5 * USEC_PER_MSEC)
 

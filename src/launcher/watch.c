@@ -24,10 +24,10 @@
 #include "basic/crash.h"
 #include "basic/fd.h"
 #include "basic/log.h"
+#include "common/proc/proc.h"
 #include "launcher/account.h"
 #include "launcher/keeper.h"
 #include "launcher/launcher.h"
-#include "launcher/proc.h"
 
 #define RETRY_USEC (20 * USEC_PER_MSEC)
 

@@ -6,12 +6,13 @@
  * A pid alone is never trusted to name a process: between looking and acting it may have been reused. The pair
  * (pid, start time) names one for ever, and a pidfd that was opened before the pair was compared is bound to it. */
 
-#include "launcher/proc.h"
+#include "common/proc/proc.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -130,6 +131,36 @@ int proc_open(int proc_fd, pid_t pid, uint64_t start)
         if (r < 0)
                 return r;
         return st.start == start ? TAKE_FD(fd) : -ESRCH;
+}
+
+int proc_signal(int pidfd, int signal)
+{
+        return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) < 0 ? -errno : 0;
+}
+
+/* PIDFD_GET_INFO. Headers of Debian 12 do not have it, so its layout is declared here. */
+typedef struct PidfdInfo {
+        uint64_t mask, cgroup_id;
+        uint32_t pid, tgid, ppid;
+        uint32_t ids[8];
+        int32_t exit_code;
+} PidfdInfo;
+
+#define PIDFD_INFO_EXIT_BIT (UINT64_C(1) << 3)
+#define PIDFD_GET_INFO_CALL _IOWR(0xFF, 11, PidfdInfo)
+
+int proc_exit_status(int pidfd, int *ret)
+{
+        PidfdInfo info = { .mask = PIDFD_INFO_EXIT_BIT };
+
+        assert(ret);
+
+        if (pidfd < 0 || ioctl(pidfd, PIDFD_GET_INFO_CALL, &info) < 0)
+                return 0;
+        if (!(info.mask & PIDFD_INFO_EXIT_BIT))
+                return 0;
+        *ret = info.exit_code;
+        return 1;
 }
 
 typedef struct Relative {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Reading /proc, with its directory passed in. Everything here is async-signal-safe: keepers use it. */
+/* Processes: reading /proc, with its directory passed in, and pidfds. Everything here is async-signal-safe: keepers
+ * use it. proc_family() has one table for all its callers and is not for threads. */
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -24,6 +25,13 @@ int proc_io(int proc_fd, pid_t pid, RecordProcIo *ret);
 
 /* Opens a pidfd of the process that had this pid at this start time, and of no other; -ESRCH. */
 int proc_open(int proc_fd, pid_t pid, uint64_t start);
+
+/* Sends a signal through a pidfd. -ESRCH if the process is gone; other negative errno. */
+int proc_signal(int pidfd, int signal);
+
+/* The wait status of a process that somebody has reaped, through a pidfd from before that: 1 and *ret; 0 if it is not
+ * reaped, or the kernel does not keep it (Linux does from 6.15 on). */
+int proc_exit_status(int pidfd, int *ret);
 
 /* Process ids below `ancestor` or in session `session`, neither of them 0, without `ancestor` itself; at most
  * `max` are stored. Returns how many were. */
