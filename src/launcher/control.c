@@ -12,9 +12,9 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "common/cgroup/cgroup.h"
+#include "common/limit/limit.h"
 #include "common/proc/proc.h"
 #include "launcher/launcher.h"
-#include "launcher/limits.h"
 
 /* A running attempt, as found by its name. */
 typedef struct Target {
@@ -266,11 +266,12 @@ int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
         bool cgroup = l->backend == RECORD_BACKEND_CGROUP;
         char limits[512] = "";
-        const char *name;
-        size_t cursor = 0, n = 0;
+        const LimitKind *k;
+        size_t n = 0;
 
-        while ((name = limits_enforceable(l->pool.controllers, &cursor)) && n < sizeof(limits))
-                n += (size_t)snprintf(limits + n, sizeof(limits) - n, "%s%s", n ? " " : "", name);
+        for (size_t i = 0; (k = limit_kind(i)) && n < sizeof(limits); i++)
+                if (l->pool.controllers & (UINT32_C(1) << k->controller))
+                        n += (size_t)snprintf(limits + n, sizeof(limits) - n, "%s%s", n ? " " : "", k->name);
 
         int r = sd_bus_message_new_method_return(m, &answer);
         if (r >= 0)

@@ -298,7 +298,7 @@ static int make_place(Launch *x, ReeveError *reterr)
                 if (r < 0)
                         return reeve_error_errno(reterr, r, NULL, "cannot make the cgroup");
                 CRASH_POINT("launcher", "mkdir");
-                r = limits_apply(&x->l->pool, x->leaf_fd, x->record->cgroup, x->limits, reterr);
+                r = limits_apply(x->leaf_fd, x->record->cgroup, x->limits, reterr);
         }
         if (r >= 0)
                 r = open_output(x, reterr);

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Resource limits in systemd's names, as files of cgroup v2. */
+/* Resource limits of one attempt: from author and reeved, into its leaf. */
 
+#include "common/limit/limit.h"
 #include "common/spec/spec.h"
 #include "launcher/pool.h"
 
 typedef struct LimitSetting {
-        const char *controller; /* "memory" */
-        const char *file;       /* "memory.max" */
-        char prefix[40];        /* "8:0 rbps=", "default " or "" */
-        uint64_t value;         /* UINT64_MAX: "max" */
-        char text[128];         /* instead of a value, for lists of CPUs */
-        bool is_quota;          /* value is parts per ten thousand of a CPU */
+        const LimitKind *kind;
+        LimitValue value;
 } LimitSetting;
 
 typedef struct LimitSettings {
@@ -27,8 +24,4 @@ int limits_resolve(LimitSettings *s, const SpecLimit *limits, size_t n, uint32_t
                    ReeveError *reterr);
 
 /* Puts them in force in a leaf. */
-int limits_apply(const Pool *p, int leaf_fd, const char *leaf_path, const LimitSettings *s,
-                 ReeveError *reterr);
-
-/* Names of limits that these controllers can enforce, one after the other; NULL at the end. */
-const char *limits_enforceable(uint32_t controllers, size_t *cursor);
+int limits_apply(int leaf_fd, const char *leaf_path, const LimitSettings *s, ReeveError *reterr);

@@ -20,6 +20,7 @@
 #include "basic/nearest.h"
 #include "basic/parse.h"
 #include "basic/strings.h"
+#include "common/limit/limit.h"
 #include "libreeve/command.h"
 #include "reeve/reeve.h"
 
@@ -300,11 +301,11 @@ static const Property properties[] = {
         { "AllowedCPUs", apply_list },
         { "AllowedMemoryNodes", apply_list },
         { "CPUQuota", apply_cpu_quota },
-        { "CPUWeight", apply_weight, 1, 10000 },
+        { "CPUWeight", apply_weight, LIMIT_WEIGHT_MIN, LIMIT_WEIGHT_MAX },
         { "Environment", apply_environment },
         { "IOReadBandwidthMax", apply_bandwidth },
         { "IOReadIOPSMax", apply_iops },
-        { "IOWeight", apply_weight, 1, 10000 },
+        { "IOWeight", apply_weight, LIMIT_WEIGHT_MIN, LIMIT_WEIGHT_MAX },
         { "IOWriteBandwidthMax", apply_bandwidth },
         { "IOWriteIOPSMax", apply_iops },
         RLIMIT("LimitAS", parse_bytes),

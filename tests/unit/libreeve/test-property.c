@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "basic/strings.h"
+#include "common/limit/limit.h"
 #include "reeve/reeve.h"
 #include "tests/unit/test.h"
 
@@ -42,11 +43,15 @@ static void test_canonical_limits(void **state _unused_)
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 _cleanup_(request_done) Request q = { 0 };
                 ReeveError e = REEVE_ERROR_NULL;
+                LimitValue v;
 
                 assert_ok(property_apply(&q, cases[i].assignment, &e), e);
                 assert_int_equal(q.spec.n_limits, 1);
                 assert_non_null(limit(&q, cases[i].name));
                 assert_string_equal(limit(&q, cases[i].name), cases[i].value);
+                /* The launcher reads it. */
+                assert_errno(limit_parse(limit_kind_find(cases[i].name), cases[i].value, &v), 0,
+                             cases[i].value);
         }
 }
 
@@ -180,6 +185,24 @@ static void test_nearest_name(void **state _unused_)
         assert_null(strstr(e.text, "did you mean"));
 }
 
+static bool is_property(const char *name)
+{
+        for (size_t i = 0; reeve_property_name(i); i++)
+                if (streq(reeve_property_name(i), name))
+                        return true;
+        return false;
+}
+
+/* What the launcher can enforce, people can ask for. */
+static void test_every_limit_is_a_property(void **state _unused_)
+{
+        const LimitKind *k;
+
+        for (size_t i = 0; (k = limit_kind(i)); i++)
+                if (!is_property(k->name))
+                        fail_msg("there is no property %s", k->name);
+}
+
 static void test_names_are_in_order(void **state _unused_)
 {
         size_t n = 0;
@@ -202,6 +225,7 @@ int main(void)
                 cmocka_unit_test(test_devices),
                 cmocka_unit_test(test_nearest_name),
                 cmocka_unit_test(test_errors_name_the_property),
+                cmocka_unit_test(test_every_limit_is_a_property),
                 cmocka_unit_test(test_names_are_in_order),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
