@@ -2,7 +2,7 @@
 
 /* One peer-to-peer sd-bus connection, attached to the loop. When it breaks, sd-bus itself ends every call that is out with
  * an error, so each callback comes once; a timer connects again, at first at once and then with a doubling pause up to
- * two seconds.
+ * a quarter of a second.
  *
  * Every call is a Call: the callback of its kind and what it is called with, allocated for the time that the call is out.
  * It is owned by the bus slot (destroy callback), so that nothing leaks whichever way the call ends.
@@ -23,7 +23,8 @@
 #include "common/task-id.h"
 
 #define RECONNECT_MIN_USEC (20 * USEC_PER_MSEC)
-#define RECONNECT_MAX_USEC (2 * USEC_PER_SEC)
+/* Nothing can be started while it is away, and a failed connect(2) is a few microseconds. */
+#define RECONNECT_MAX_USEC (250 * USEC_PER_MSEC)
 /* A launch waits for an exec, which waits for a disk; everything else is quick. */
 #define CALL_TIMEOUT_USEC (60 * USEC_PER_SEC)
 #define FORGET_BATCH_MAX  1000
