@@ -29,7 +29,8 @@ static int append_argument(Buffer *b, const char *argument)
         return r < 0 ? r : buffer_append_text(b, "'");
 }
 
-char *command_line_text(const json_t *argv)
+/* `name`: what stands for the first argument; NULL: itself. */
+static char *line_text(const json_t *argv, const char *name)
 {
         _cleanup_buffer_ Buffer b = { 0 };
         const json_t *argument;
@@ -37,9 +38,14 @@ char *command_line_text(const json_t *argv)
 
         json_array_foreach((json_t *)argv, i, argument)
                 if ((i > 0 && buffer_append_text(&b, " ") < 0) ||
-                    append_argument(&b, json_string_value(argument) ?: "?") < 0)
+                    append_argument(&b, i == 0 && name ? name : json_string_value(argument) ?: "?") < 0)
                         return NULL;
         return b.size > 0 ? buffer_take(&b) : strdup("");
+}
+
+char *command_line_text(const json_t *argv)
+{
+        return line_text(argv, NULL);
 }
 
 /* Whether the title is nothing but the last part of the command's path. */
@@ -57,6 +63,6 @@ char *task_title_text(const TaskView *t)
 
         const json_t *argv = json_object_get(t->json, "argv");
         if (is_name_of_command(t->title, json_string_value(json_array_get(argv, 0))))
-                return command_line_text(argv);
+                return line_text(argv, t->title);
         return strdup(t->title);
 }

@@ -10,5 +10,5 @@
 char *command_line_text(const json_t *argv);
 
 /* The task's title; where that says no more than the command's name, and the registry let the caller see the command
- * line, that. Caller frees; NULL when memory is short. */
+ * line, that, without the directory of the command. Caller frees; NULL when memory is short. */
 char *task_title_text(const TaskView *t);

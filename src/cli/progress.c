@@ -97,7 +97,7 @@ void summary_print(const TaskView *t)
         fprintf(stderr, "%s%s\n", usage && *usage ? ", " : "", usage ?: "");
         /* The message of a process that ended by itself only repeats how it did. */
         bool repeats = streq(t->outcome, "exit-code") || streq(t->outcome, "signal") ||
-                       streq(t->outcome, "core-dump");
+                       streq(t->outcome, "core-dump") || streq(t->message, t->status);
         if (*t->message && !repeats)
                 fprintf(stderr, "reeve: %s: %s\n", t->id, t->message);
 }
