@@ -138,7 +138,7 @@ static int map_sound(int fd, size_t size, const char *name, int protection, Reco
 int record_adopt(int dir_fd, const char *name, Record **ret, int *ret_fd)
 {
         _cleanup_fd_ int fd = -EBADF;
-        size_t size;
+        size_t size = 0;
 
         assert(name);
         assert(ret);
@@ -160,7 +160,7 @@ int record_adopt(int dir_fd, const char *name, Record **ret, int *ret_fd)
 static int map_unlocked(int dir_fd, const char *name, bool writable, Record **ret)
 {
         _cleanup_fd_ int fd = -EBADF;
-        size_t size;
+        size_t size = 0;
 
         assert(name);
         assert(ret);
@@ -173,7 +173,7 @@ static int map_unlocked(int dir_fd, const char *name, bool writable, Record **re
 
 int record_map(int dir_fd, const char *name, const Record **ret)
 {
-        Record *record;
+        Record *record = NULL;
 
         assert(ret);
 
@@ -191,7 +191,7 @@ int record_map_writable(int dir_fd, const char *name, Record **ret)
 int record_lock_is_free(int dir_fd, const char *name)
 {
         _cleanup_fd_ int fd = -EBADF;
-        size_t size;
+        size_t size = 0;
 
         assert(name);
 

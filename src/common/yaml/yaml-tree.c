@@ -184,7 +184,7 @@ static bool expects_key(const Builder *b)
 
 static int on_scalar(Builder *b, const yaml_event_t *e)
 {
-        YamlNode *n;
+        YamlNode *n = NULL;
 
         if (expects_key(b))
                 return take_key(b, &b->frames[b->depth - 1], e);
@@ -194,7 +194,7 @@ static int on_scalar(Builder *b, const yaml_event_t *e)
 
 static int on_start(Builder *b, const yaml_event_t *e, YamlKind kind)
 {
-        YamlNode *n;
+        YamlNode *n = NULL;
 
         if (expects_key(b))
                 return refuse(b, e->start_mark, "a key must be a text");
