@@ -101,18 +101,23 @@ StoreBackup *store_backup_new(Store *s, const char *path, bool periodic, store_b
 /* ---- daily copies ---- */
 
 /* "registry-YYYY-MM-DD.db": the names sort by day. */
+static bool has_shape(const char *name, const char *shape)
+{
+        for (; *shape && *name; name++, shape++)
+                if (*shape == '#' ? *name < '0' || *name > '9' : *name != *shape)
+                        return false;
+        return *name == *shape;
+}
+
 static int is_daily(const struct dirent *entry)
 {
-        static const char shape[] = "registry-####-##-##.db";
+        return has_shape(entry->d_name, "registry-####-##-##.db");
+}
 
-        if (strlen(entry->d_name) != sizeof(shape) - 1)
-                return 0;
-        for (size_t i = 0; i < sizeof(shape) - 1; i++) {
-                char c = entry->d_name[i];
-                if (shape[i] == '#' ? c < '0' || c > '9' : c != shape[i])
-                        return 0;
-        }
-        return 1;
+/* A daily one, or one that somebody asked for without saying where. */
+static int is_copy(const struct dirent *entry)
+{
+        return is_daily(entry) || has_shape(entry->d_name, "registry-####-##-##T######.db");
 }
 
 static int newest_first(const struct dirent **a, const struct dirent **b)
@@ -127,31 +132,46 @@ static void free_entries(struct dirent **entries, int n)
         free(entries);
 }
 
-int store_backup_newest(const char *dir, char ret_name[static STORE_BACKUP_NAME_SIZE], usec_t *ret_mtime)
+static int find_newest(const char *dir, int (*is_wanted)(const struct dirent *entry),
+                       char ret_name[static STORE_BACKUP_NAME_SIZE], usec_t *ret_mtime)
 {
         struct dirent **entries = NULL;
-        struct stat st;
+        int found = 0;
+
+        int n = scandir(dir, &entries, is_wanted, newest_first);
+        if (n < 0)
+                return -errno;
+        for (int i = 0; i < n; i++) {
+                _cleanup_free_ char *path = string_printf("%s/%s", dir, entries[i]->d_name);
+                struct stat st;
+                if (!path || stat(path, &st) < 0)
+                        continue;
+                usec_t mtime = usec_from_timespec(&st.st_mtim);
+                if (found && mtime <= *ret_mtime)
+                        continue;
+                strcpy(ret_name, entries[i]->d_name); /* it has a shape that fits */
+                *ret_mtime = mtime;
+                found = 1;
+        }
+        free_entries(entries, n);
+        return found;
+}
+
+int store_backup_newest(const char *dir, char ret_name[static STORE_BACKUP_NAME_SIZE], usec_t *ret_mtime)
+{
+        assert(dir);
+        assert(ret_mtime);
+
+        return find_newest(dir, is_daily, ret_name, ret_mtime);
+}
+
+int store_backup_newest_of_all(const char *dir, char ret_name[static STORE_BACKUP_NAME_SIZE])
+{
+        usec_t mtime;
 
         assert(dir);
 
-        int n = scandir(dir, &entries, is_daily, newest_first);
-        if (n < 0)
-                return -errno;
-        if (n > 0)
-                memcpy(ret_name, entries[0]->d_name, STORE_BACKUP_NAME_SIZE);
-        free_entries(entries, n);
-        if (n == 0)
-                return 0;
-
-        if (ret_mtime) {
-                _cleanup_free_ char *path = string_printf("%s/%s", dir, ret_name);
-                if (!path)
-                        return -ENOMEM;
-                if (stat(path, &st) < 0)
-                        return -errno;
-                *ret_mtime = usec_from_timespec(&st.st_mtim);
-        }
-        return 1;
+        return find_newest(dir, is_copy, ret_name, &mtime);
 }
 
 /* Failing to remove an old copy is no failure of the new one; the next backup tries again. */

@@ -5,7 +5,7 @@
 
 #include "daemon/store/store-internal.h"
 
-#define STORE_BACKUP_NAME_SIZE sizeof("registry-YYYY-MM-DD.db")
+#define STORE_BACKUP_NAME_SIZE sizeof("registry-YYYY-MM-DDTHHMMSS.db")
 #define STORE_BACKUPS_KEPT     3
 
 typedef struct StoreBackup StoreBackup;
@@ -24,5 +24,8 @@ int store_backup_step(StoreBackup *b, StoreDb *db);
 /* Gives up what is not finished and removes the part. Writer thread. */
 void store_backup_abort(StoreBackup *b);
 
-/* The newest daily copy in a folder: 1 found, 0 none, negative errno. ret_mtime (wall clock) may be NULL. */
+/* The newest daily copy in a folder, with its time of change (wall clock): 1 found, 0 none, negative errno. */
 int store_backup_newest(const char *dir, char ret_name[static STORE_BACKUP_NAME_SIZE], usec_t *ret_mtime);
+
+/* The same among the daily ones and those that were asked for without a path. */
+int store_backup_newest_of_all(const char *dir, char ret_name[static STORE_BACKUP_NAME_SIZE]);

@@ -49,7 +49,7 @@ static int refuse_damaged(const char *path, const char *backup_dir, const char *
 {
         char newest[STORE_BACKUP_NAME_SIZE] = "";
 
-        if (backup_dir && store_backup_newest(backup_dir, newest, NULL) == 1)
+        if (backup_dir && store_backup_newest_of_all(backup_dir, newest) == 1)
                 reeve_error_set(reterr, REEVE_ERROR_INTERNAL, path,
                                 "%s is damaged (%s) and was left as it is; see `reeve doctor`, the newest "
                                 "backup is "
