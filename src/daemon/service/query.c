@@ -144,10 +144,11 @@ static void on_all_committed(const ReeveError *error, int64_t last_event, void *
 }
 
 /* Run answers after exec, a moment before the row says that the task runs. Whoever lists after that answer waits for
- * the commit: an empty write is behind everything that was submitted. */
+ * the commit: an empty write is behind everything that was submitted. On a full disk it is refused, and the list shows
+ * what is there. */
 static int list_after_commit(ListOp *op)
 {
-        StoreWrite *w = store_write_new(op->service->store, 0, on_all_committed, op);
+        StoreWrite *w = store_write_new(op->service->store, STORE_WRITE_REFUSABLE, on_all_committed, op);
         return w ? store_write_submit(w) : -ENOMEM;
 }
 
