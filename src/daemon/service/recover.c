@@ -27,8 +27,8 @@
 #include "common/spec/spec.h"
 #include "daemon/service/service-internal.h"
 
-#define RETRY_USEC     (50 * USEC_PER_MSEC)
-#define RETRY_LAUNCHES 100 /* then the launcher's refusal is final */
+#define RETRY_USEC          (50 * USEC_PER_MSEC)
+#define RETRY_ACCURACY_USEC (10 * USEC_PER_MSEC)
 
 /* ---- at start ---- */
 
@@ -150,7 +150,7 @@ static void push_pending(Service *s, Task *t)
                 service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_EXEC,
                                       "the descriptors that it was given died with the daemon before it was "
                                       "launched");
-        else if (t->launch_tries >= RETRY_LAUNCHES)
+        else if (t->launch_tries >= SERVICE_LAUNCH_TRIES)
                 service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_EXEC,
                                       "the launcher refuses to start it");
         else
@@ -181,8 +181,8 @@ void service_retry_later(Service *s)
         assert(s);
 
         if (!s->retry_timer) {
-                sd_event_add_time_relative(s->event, &s->retry_timer, CLOCK_BOOTTIME, RETRY_USEC, 0,
-                                           on_retry, s);
+                sd_event_add_time_relative(s->event, &s->retry_timer, CLOCK_BOOTTIME, RETRY_USEC,
+                                           RETRY_ACCURACY_USEC, on_retry, s);
                 return;
         }
         sd_event_source_set_time_relative(s->retry_timer, RETRY_USEC);

@@ -124,6 +124,13 @@ static void started(Service *s, Task *t, const LaunchResult *result)
         service_commit_started(s, t, &a);
 }
 
+/* The launcher has answered, time and again, that it cannot: its disk is full, it may not fork. */
+static bool is_final_refusal(Service *s, const Task *t, const ReeveError *error)
+{
+        return error->code == REEVE_ERROR_UNAVAILABLE && t->launch_tries >= SERVICE_LAUNCH_TRIES &&
+               launcher_client_is_connected(s->launcher) && !service_has_record(s, t);
+}
+
 static void on_launched(const ReeveError *error, const LaunchResult *result, void *userdata)
 {
         _cleanup_(task_op_freep) TaskOp *op = ASSERT_PTR(userdata);
@@ -156,7 +163,10 @@ static void on_launched(const ReeveError *error, const LaunchResult *result, voi
         case REEVE_ERROR_UNAVAILABLE:
         case REEVE_ERROR_ALREADY_EXISTS:
                 log_debug("%s: %s", op->task_id, error->text);
-                service_launch_uncertain(s, t, error->code == REEVE_ERROR_ALREADY_EXISTS);
+                if (is_final_refusal(s, t, error))
+                        refused(s, t, error);
+                else
+                        service_launch_uncertain(s, t, error->code == REEVE_ERROR_ALREADY_EXISTS);
                 return;
         case REEVE_ERROR_NONE:
         case REEVE_ERROR_NO_SUCH_TASK:

@@ -115,6 +115,7 @@ void service_end_outputs(Service *s);
 int service_recover(Service *s, ReeveError *reterr);
 void service_on_launcher_connected(void *userdata);
 void service_on_launcher_disconnected(void *userdata);
+#define SERVICE_LAUNCH_TRIES 100 /* then the launcher's refusal is final */
 /* Looks again at tasks whose fate the launcher was deciding. */
 void service_retry_later(Service *s);
 /* Launch gave no answer, or (`spent`) that the attempt was started before: what the record says is done. */
