@@ -62,6 +62,15 @@ static inline void freep(void *p)
                 _assert_p;                       \
         })
 
+/* Defined where the address sanitizer watches; gcc says so by a macro, clang 14 only when asked. */
+#if defined(__SANITIZE_ADDRESS__)
+#        define REEVE_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#        if __has_feature(address_sanitizer)
+#                define REEVE_ADDRESS_SANITIZER 1
+#        endif
+#endif
+
 /* Overflow-checked array allocation; NULL when n * sizeof(t) does not fit or memory is short. */
 #define NEW(t, n)  ((t *)reallocarray(NULL, (n), sizeof(t)))
 #define NEW0(t, n) ((t *)calloc((n), sizeof(t)))

@@ -141,7 +141,7 @@ _noreturn_ static void run_child(const Keeper *k)
  * until it executes. That saves the second copy of the address space. */
 static pid_t clone_child(const Keeper *k)
 {
-#if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && !defined(REEVE_ADDRESS_SANITIZER)
         _Alignas(16) char stack[CHILD_STACK_SIZE];
         struct clone_args args = {
                 .flags = CLONE_INTO_CGROUP | CLONE_VM | CLONE_VFORK,
@@ -189,7 +189,7 @@ static void start_task(const Keeper *k)
  * what lies below this frame of the stack, which the child used. Nothing may be allocated here anyhow. */
 static void drop_memory(const Keeper *k)
 {
-#ifndef __SANITIZE_ADDRESS__
+#ifndef REEVE_ADDRESS_SANITIZER
         uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE),
                   heap = ((uintptr_t)k->heap + page - 1) & ~(page - 1);
         uintptr_t end = (uintptr_t)sbrk(0) & ~(page - 1),

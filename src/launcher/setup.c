@@ -173,7 +173,7 @@ static void make_inheritance_clean(Launcher *l)
  * crash at once. */
 static void keep_libraries_from_forks(const Launcher *l)
 {
-#ifndef __SANITIZE_ADDRESS__
+#ifndef REEVE_ADDRESS_SANITIZER
         char line[PATH_MAX + 128];
         unsigned long from, to;
 
