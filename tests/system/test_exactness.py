@@ -318,6 +318,16 @@ def test_no_field_missing(host):
     return f"{n} tasks, {len(expected)} fields each, {len(host.kernel_fields)} of them kernel-final"
 
 
+def test_no_field_missing_of_another_user(host):
+    """Whose tasks are in a sub-tree of their own."""
+    task = host.reeve.run_wait(["true"], uid=65534, gid=65534)
+    completed(task)
+    equal("run_uid", task["run_uid"], 65534)
+    expected = {name: host.source(name) for name in FALL_BACK.keys() | host.kernel_fields}
+    got = {name: source for name, source in task["usage_sources"].items() if name not in SAMPLED}
+    equal("sources", got, expected)
+
+
 def test_snapshots_of_three_seconds(host):
     """One within the first second, one a second after it, and one at the end."""
     task = host.reeve.run_wait(["sleep", "3.4"])
