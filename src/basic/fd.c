@@ -168,6 +168,34 @@ static int set_flag(int fd, int get, int set, int flag, int on)
         return 0;
 }
 
+/* Insertion sort: qsort(3) may allocate. */
+static void sort(int *fds, size_t n)
+{
+        for (size_t i = 1; i < n; i++)
+                for (size_t j = i; j > 0 && fds[j - 1] > fds[j]; j--) {
+                        int swap = fds[j];
+                        fds[j] = fds[j - 1];
+                        fds[j - 1] = swap;
+                }
+}
+
+void fd_close_all_but(int *keep, size_t n)
+{
+        unsigned next = STDERR_FILENO + 1;
+
+        assert(keep || n == 0);
+
+        sort(keep, n);
+        for (size_t i = 0; i < n; i++) {
+                if (keep[i] < (int)next)
+                        continue;
+                if ((unsigned)keep[i] > next)
+                        close_range(next, (unsigned)keep[i] - 1, 0);
+                next = (unsigned)keep[i] + 1;
+        }
+        close_range(next, ~0U, 0);
+}
+
 int fd_set_nonblock(int fd, int on)
 {
         return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);

@@ -53,5 +53,9 @@ int fd_read_file_alloc(int dir_fd, const char *path, size_t max, char **ret, siz
 /* Writes `text` to an existing file (cgroup attribute, sysctl) in one write. 0 or a negative errno. */
 int fd_write_file_at(int dir_fd, const char *path, const char *text);
 
+/* Closes every descriptor from 3 up that is not among these (in any order, which is changed; negative ones are
+ * passed over). Async-signal-safe: for a child that must not inherit. */
+void fd_close_all_but(int *keep, size_t n);
+
 int fd_set_nonblock(int fd, int on);
 int fd_set_cloexec(int fd, int on);

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/proc/proc.h"
 
 int account_next(Corpse *ret)
@@ -25,37 +26,16 @@ int account_next(Corpse *ret)
         return ret->info.si_pid != 0;
 }
 
-static void add_rusage(RecordRusage *sum, const struct rusage *ru)
+void account_end(Record *r, RecordExit kind, int value)
 {
-        sum->user_usec += usec_from_timeval(&ru->ru_utime);
-        sum->system_usec += usec_from_timeval(&ru->ru_stime);
-        sum->max_rss_bytes = MAX(sum->max_rss_bytes, (uint64_t)ru->ru_maxrss * 1024);
-        sum->minor_faults += (uint64_t)ru->ru_minflt;
-        sum->major_faults += (uint64_t)ru->ru_majflt;
-        sum->in_blocks += (uint64_t)ru->ru_inblock;
-        sum->out_blocks += (uint64_t)ru->ru_oublock;
-        sum->voluntary_switches += (uint64_t)ru->ru_nvcsw;
-        sum->involuntary_switches += (uint64_t)ru->ru_nivcsw;
-}
+        assert(r);
 
-static void add_io(RecordProcIo *sum, const RecordProcIo *io)
-{
-        sum->rchar += io->rchar;
-        sum->wchar += io->wchar;
-        sum->syscr += io->syscr;
-        sum->syscw += io->syscw;
-        sum->read_bytes += io->read_bytes;
-        sum->write_bytes += io->write_bytes;
-        sum->cancelled_write_bytes += io->cancelled_write_bytes;
-        sum->valid = 1;
-}
-
-usec_t account_now(clockid_t clock)
-{
-        struct timespec ts;
-
-        clock_gettime(clock, &ts);
-        return usec_from_timespec(&ts);
+        r->ended_realtime_usec = clock_realtime(clock_system());
+        r->ended_boottime_usec = clock_boottime(clock_system());
+        if (r->exit_kind == RECORD_EXIT_EXEC_FAILED)
+                return;
+        r->exit_kind = kind;
+        r->exit_value = value;
 }
 
 void account_add(Record *r, int proc_fd, const Corpse *c, bool is_main)
@@ -67,20 +47,16 @@ void account_add(Record *r, int proc_fd, const Corpse *c, bool is_main)
 
         if (is_main && (atomic_load(&r->flags) & RECORD_FLAG_REAPED))
                 return;
-        add_rusage(&r->rusage, &c->rusage);
+        record_add_rusage(r, &c->rusage);
         if (proc_io(proc_fd, c->info.si_pid, &io) >= 0)
-                add_io(&r->io, &io);
+                record_add_io(r, &io);
         if (!is_main)
                 return;
-
-        r->ended_realtime_usec = account_now(CLOCK_REALTIME);
-        r->ended_boottime_usec = account_now(CLOCK_BOOTTIME);
-        if (r->exit_kind != RECORD_EXIT_EXEC_FAILED) {
-                r->exit_kind = c->info.si_code == CLD_EXITED   ? RECORD_EXIT_EXITED
-                               : c->info.si_code == CLD_DUMPED ? RECORD_EXIT_DUMPED
-                                                               : RECORD_EXIT_KILLED;
-                r->exit_value = c->info.si_status;
-        }
+        account_end(r,
+                    c->info.si_code == CLD_EXITED   ? RECORD_EXIT_EXITED
+                    : c->info.si_code == CLD_DUMPED ? RECORD_EXIT_DUMPED
+                                                    : RECORD_EXIT_KILLED,
+                    c->info.si_status);
         record_set_flag(r, RECORD_FLAG_REAPED);
 }
 

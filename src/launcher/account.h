@@ -22,8 +22,8 @@ int account_next(Corpse *ret);
  * RECORD_FLAG_REAPED (nothing happens if that flag is set already). */
 void account_add(Record *r, int proc_fd, const Corpse *c, bool is_main);
 
+/* The main process has ended: enters the time, and how, unless the record knows that its exec failed. */
+void account_end(Record *r, RecordExit kind, int value);
+
 /* Reaps it. */
 void account_reap(const Corpse *c);
-
-/* CLOCK_REALTIME and CLOCK_BOOTTIME in usec. */
-usec_t account_now(clockid_t clock);

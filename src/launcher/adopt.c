@@ -12,21 +12,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/proc/proc.h"
 #include "launcher/account.h"
 
 #define REAPED_BY_INIT_USEC (2 * USEC_PER_SEC)
 #define PATIENCE_USEC       (20 * USEC_PER_MSEC)
-
-static void set_end(Record *r, RecordExit kind, int value)
-{
-        r->ended_realtime_usec = account_now(CLOCK_REALTIME);
-        r->ended_boottime_usec = account_now(CLOCK_BOOTTIME);
-        if (r->exit_kind == RECORD_EXIT_EXEC_FAILED)
-                return;
-        r->exit_kind = kind;
-        r->exit_value = value;
-}
 
 static void wait_for_wake(Record *r)
 {
@@ -46,7 +37,7 @@ bool adopt_has_ended(const Keeper *k)
 {
         Record *r = k->record;
         struct pollfd p = { .fd = k->task_fd, .events = POLLIN };
-        usec_t give_up = account_now(CLOCK_BOOTTIME) + REAPED_BY_INIT_USEC;
+        usec_t give_up = clock_boottime(clock_system()) + REAPED_BY_INIT_USEC;
         int status;
 
         if (is_reaped(k))
@@ -59,15 +50,15 @@ bool adopt_has_ended(const Keeper *k)
                 wait_for_wake(r);
         while (!is_reaped(k)) {
                 if (proc_exit_status(k->task_fd, &status) > 0) {
-                        set_end(r,
-                                WIFEXITED(status)   ? RECORD_EXIT_EXITED
-                                : WCOREDUMP(status) ? RECORD_EXIT_DUMPED
-                                                    : RECORD_EXIT_KILLED,
-                                WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+                        account_end(r,
+                                    WIFEXITED(status)   ? RECORD_EXIT_EXITED
+                                    : WCOREDUMP(status) ? RECORD_EXIT_DUMPED
+                                                        : RECORD_EXIT_KILLED,
+                                    WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
                         break;
                 }
-                if (k->task_fd < 0 || account_now(CLOCK_BOOTTIME) >= give_up) {
-                        set_end(r, RECORD_EXIT_UNKNOWN, 0);
+                if (k->task_fd < 0 || clock_boottime(clock_system()) >= give_up) {
+                        account_end(r, RECORD_EXIT_UNKNOWN, 0);
                         break;
                 }
                 wait_for_wake(r);

@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-#include "launcher/account.h"
+#include "common/clock.h"
 #include "launcher/users.h"
 
 static int deny(ReeveError *reterr, const char *field, const char *text)
@@ -82,7 +82,7 @@ int authorise(const Launcher *l, const Spec *s, uid_t author, const gid_t **ret_
         assert(ret_groups);
         assert(ret_n_groups);
 
-        int r = users_get(s->uid, account_now(CLOCK_BOOTTIME), &u);
+        int r = users_get(s->uid, clock_boottime(clock_system()), &u);
         if (r < 0 && r != -ESRCH)
                 return reeve_error_errno(reterr, r, "uid", "the user database does not answer");
         r = check_not_reeve(l, s, reterr);

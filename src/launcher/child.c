@@ -26,8 +26,8 @@
 
 #include "basic/crash.h"
 #include "basic/fd.h"
+#include "common/clock.h"
 #include "common/proc/proc.h"
-#include "launcher/account.h"
 
 static void copy_path(char *target, const char *path, size_t size)
 {
@@ -68,8 +68,8 @@ static void announce(const Child *c, Record *r)
                 give_up(c, r, EIO, "/proc/self/stat");
         report.start = r->task_start = st.start;
         r->task_pid = report.pid;
-        report.realtime_usec = r->started_realtime_usec = account_now(CLOCK_REALTIME);
-        report.boottime_usec = r->started_boottime_usec = account_now(CLOCK_BOOTTIME);
+        report.realtime_usec = r->started_realtime_usec = clock_realtime(clock_system());
+        report.boottime_usec = r->started_boottime_usec = clock_boottime(clock_system());
         record_set_phase(r, RECORD_STARTED);
         /* A launcher that is gone reads the record. The SIGPIPE of that must not kill the task when the signal mask
          * opens. */

@@ -19,7 +19,6 @@
 #include "launcher/keeper.h"
 
 #include <errno.h>
-#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
@@ -32,6 +31,7 @@
 #include "basic/crash.h"
 #include "basic/fd.h"
 #include "common/cgroup/cgroup.h"
+#include "common/clock.h"
 #include "common/proc/proc.h"
 #include "launcher/account.h"
 #include "launcher/adopt.h"
@@ -77,32 +77,6 @@ pid_t keeper_clone(int cgroup_fd)
         return pid < 0 ? -errno : (pid_t)pid;
 }
 
-static int compare_int(const int *a, const int *b)
-{
-        return (*a > *b) - (*a < *b);
-}
-
-/* Closes everything from 3 up that is not listed. Insertion sort: qsort(3) may allocate. */
-static void close_all_but(int *keep, size_t n)
-{
-        unsigned next = STDERR_FILENO + 1;
-
-        for (size_t i = 1; i < n; i++)
-                for (size_t j = i; j > 0 && compare_int(keep + j - 1, keep + j) > 0; j--) {
-                        int swap = keep[j];
-                        keep[j] = keep[j - 1];
-                        keep[j - 1] = swap;
-                }
-        for (size_t i = 0; i < n; i++) {
-                if (keep[i] < (int)next)
-                        continue;
-                if ((unsigned)keep[i] > next)
-                        close_range(next, (unsigned)keep[i] - 1, 0);
-                next = (unsigned)keep[i] + 1;
-        }
-        close_range(next, ~0U, 0);
-}
-
 static void close_foreign(const Keeper *k)
 {
         const Child *c = k->child;
@@ -119,7 +93,7 @@ static void close_foreign(const Keeper *k)
                 c ? c->stdio[2] : -EBADF,
         };
 
-        close_all_but(keep, ELEMENTSOF(keep));
+        fd_close_all_but(keep, ELEMENTSOF(keep));
 }
 
 static void introduce_oneself(const Keeper *k)
@@ -206,7 +180,7 @@ static void settle_down(const Keeper *k)
 {
         int keep[] = { k->record_fd, k->mount_fd, k->leaf_fd, k->output_fd, k->proc_fd, k->task_fd };
 
-        close_all_but(keep, ELEMENTSOF(keep));
+        fd_close_all_but(keep, ELEMENTSOF(keep));
         prctl(PR_SET_NAME, "reeve-keeper");
         /* Refused in a container that lacks CAP_SYS_RESOURCE; then it is as killable as its task. */
         (void)proc_set_oom_score_adj(k->proc_fd, OOM_SCORE_ADJ);
@@ -259,7 +233,7 @@ static void stop(Loop *l)
         else if (!l->main_ended)
                 members_signal(&l->members, SIGTERM);
         l->kill_at_boottime =
-                        MIN(l->kill_at_boottime, usec_add(account_now(CLOCK_BOOTTIME), l->r->grace_usec));
+                        MIN(l->kill_at_boottime, usec_add(clock_boottime(clock_system()), l->r->grace_usec));
 }
 
 static void act_on_time(Loop *l, usec_t now, usec_t deadline)
@@ -315,7 +289,7 @@ static void keep(Loop *l)
                         stop_wanted = 0;
                         stop(l);
                 }
-                usec_t now = account_now(CLOCK_BOOTTIME);
+                usec_t now = clock_boottime(clock_system());
                 usec_t deadline = atomic_load(&l->r->deadline_boottime_usec);
                 act_on_time(l, now, deadline);
                 wait_for_something(l, now, deadline);
@@ -350,7 +324,7 @@ void keeper_run(const Keeper *k)
         output_cap_check(&l.cap, k->record, USEC_INFINITY, true);
         if (k->leaf_fd >= 0)
                 final_read(k);
-        k->record->done_realtime_usec = account_now(CLOCK_REALTIME);
+        k->record->done_realtime_usec = clock_realtime(clock_system());
         record_set_phase(k->record, RECORD_ENDED);
         CRASH_POINT("keeper", "ended");
         if (k->leaf_fd >= 0)

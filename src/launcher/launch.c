@@ -27,7 +27,7 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "basic/strings.h"
-#include "launcher/account.h"
+#include "common/clock.h"
 #include "launcher/authorise.h"
 #include "launcher/keeper.h"
 #include "launcher/launcher.h"
@@ -92,7 +92,7 @@ int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         if (r >= 0)
                 r = authorise(l, &spec, author, &groups, &n_groups, &e);
         if (r >= 0)
-                r = ticket_make(l->key, author, spec.attempts, account_now(CLOCK_REALTIME), text, size,
+                r = ticket_make(l->key, author, spec.attempts, clock_realtime(clock_system()), text, size,
                                 ticket, &e);
         if (r < 0)
                 return server_reply_error(m, &e);
@@ -126,7 +126,7 @@ static int check_ticket(Launch *x, ReeveError *reterr)
 
         int r = spec_open(x->request.spec_fd, &carrier, &x->text, &size, reterr);
         if (r >= 0)
-                r = ticket_check(x->l->key, x->request.ticket, account_now(CLOCK_REALTIME), x->text, size,
+                r = ticket_check(x->l->key, x->request.ticket, clock_realtime(clock_system()), x->text, size,
                                  &x->ticket, reterr);
         if (r >= 0)
                 r = spec_parse(&x->spec, x->text, size, reterr);
@@ -239,8 +239,8 @@ static int fill_claim(Launch *x)
         r->run_gid = x->spec.gid;
         memcpy(r->boot_id, x->l->boot_id, sizeof(r->boot_id));
         memcpy(r->serial, x->ticket.serial, sizeof(r->serial));
-        r->claimed_realtime_usec = account_now(CLOCK_REALTIME);
-        r->claimed_boottime_usec = account_now(CLOCK_BOOTTIME);
+        r->claimed_realtime_usec = clock_realtime(clock_system());
+        r->claimed_boottime_usec = clock_boottime(clock_system());
         r->grace_usec = grace == USEC_INFINITY ? KEEPER_GRACE_DEFAULT_USEC : MIN(grace, GRACE_MAX_USEC);
         r->output_cap_bytes = x->request.output_cap_bytes;
         atomic_store(&r->deadline_boottime_usec, x->request.deadline_boottime_usec);

@@ -16,7 +16,7 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "basic/strings.h"
-#include "launcher/account.h"
+#include "common/clock.h"
 #include "launcher/launcher.h"
 #include "launcher/spent.h"
 
@@ -94,7 +94,7 @@ static int on_day(sd_event_source *s, uint64_t now, void *userdata)
 {
         Launcher *l = ASSERT_PTR(userdata);
 
-        spent_expire(l->spent_fd, account_now(CLOCK_REALTIME));
+        spent_expire(l->spent_fd, clock_realtime(clock_system()));
         sd_event_source_set_time(s, now + USEC_PER_DAY);
         return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }

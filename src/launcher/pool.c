@@ -9,7 +9,6 @@
 
 #include "launcher/pool.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "basic/dir.h"
 #include "basic/fd.h"
 #include "common/cgroup/cgroup.h"
 
@@ -204,16 +204,6 @@ int pool_remove_leaf(int mount_fd, const char *path)
         return -EBUSY;
 }
 
-static DIR *open_dir(int parent_fd, const char *name)
-{
-        int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-
-        if (!d)
-                fd_close(fd);
-        return d;
-}
-
 void pool_each_leaf(const Pool *p, void (*f)(const char *path, const char *name, void *userdata),
                     void *userdata)
 {
@@ -223,20 +213,16 @@ void pool_each_leaf(const Pool *p, void (*f)(const char *path, const char *name,
         assert(p);
         assert(f);
 
-        DIR *users = open_dir(p->tasks_fd, ".");
+        _cleanup_closedir_ DIR *users = dir_open_at(p->tasks_fd, ".");
         while (users && (user = readdir(users))) {
                 if (user->d_type != DT_DIR || user->d_name[0] == '.')
                         continue;
-                DIR *leaves = open_dir(p->tasks_fd, user->d_name);
+                _cleanup_closedir_ DIR *leaves = dir_open_at(p->tasks_fd, user->d_name);
                 while (leaves && (leaf = readdir(leaves))) {
                         if (leaf->d_type != DT_DIR || leaf->d_name[0] == '.')
                                 continue;
                         snprintf(path, sizeof(path), "%s/tasks/%s/%s", p->path, user->d_name, leaf->d_name);
                         f(path, leaf->d_name, userdata);
                 }
-                if (leaves)
-                        closedir(leaves);
         }
-        if (users)
-                closedir(users);
 }

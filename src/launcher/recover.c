@@ -11,12 +11,12 @@
  * that is not sound is left for people to look at. A held lock means that a keeper lives, started by an earlier
  * launcher: it is watched, so that its death is noticed. */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
 #include "basic/crash.h"
+#include "basic/dir.h"
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "common/proc/proc.h"
@@ -166,10 +166,8 @@ void recover_all(Launcher *l)
 
         assert(l);
 
-        int fd = openat(l->records_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+        _cleanup_closedir_ DIR *dir = dir_open_at(l->records_fd, ".");
         if (!dir) {
-                fd_close(fd);
                 log_error_errno(errno, "cannot read the records");
                 return;
         }
@@ -180,7 +178,6 @@ void recover_all(Launcher *l)
                 if (task_attempt_name_parse(d->d_name, id, &attempt) >= 0)
                         recover_record(l, d->d_name, -EBADF);
         }
-        closedir(dir);
         if (l->backend == RECORD_BACKEND_CGROUP)
                 pool_each_leaf(&l->pool, on_leaf, l);
 }

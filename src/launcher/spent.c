@@ -6,13 +6,13 @@
 
 #include "launcher/spent.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "basic/dir.h"
 #include "basic/fd.h"
 #include "basic/macro.h"
 #include "common/launcher-protocol.h"
@@ -63,32 +63,20 @@ int spent_remove(int dir_fd, const uint8_t serial[static 16], unsigned attempt)
         return unlinkat(dir_fd, make_path(serial, attempt, path), 0) < 0 ? -errno : 0;
 }
 
-static void expire_in(int dir_fd, usec_t oldest)
-{
-        const struct dirent *d;
-        struct stat st;
-
-        DIR *dir = fdopendir(dir_fd); /* takes the descriptor */
-        if (!dir) {
-                fd_close(dir_fd);
-                return;
-        }
-        while ((d = readdir(dir)))
-                if (d->d_type == DT_REG && fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                    (usec_t)st.st_mtim.tv_sec * USEC_PER_SEC < oldest)
-                        unlinkat(dirfd(dir), d->d_name, 0);
-        closedir(dir);
-}
-
 void spent_expire(int dir_fd, usec_t now_realtime)
 {
         usec_t oldest = usec_sub(now_realtime, LAUNCHER_TICKET_LIFETIME_USEC + USEC_PER_DAY);
+        const struct dirent *d;
+        struct stat st;
         char sub[3];
 
         for (unsigned i = 0; i < 256; i++) {
                 snprintf(sub, sizeof(sub), "%02x", i);
-                int fd = openat(dir_fd, sub, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-                if (fd >= 0)
-                        expire_in(fd, oldest);
+                _cleanup_closedir_ DIR *dir = dir_open_at(dir_fd, sub);
+                while (dir && (d = readdir(dir)))
+                        if (d->d_type == DT_REG &&
+                            fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                            (usec_t)st.st_mtim.tv_sec * USEC_PER_SEC < oldest)
+                                unlinkat(dirfd(dir), d->d_name, 0);
         }
 }

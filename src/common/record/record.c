@@ -65,6 +65,41 @@ void record_wake(Record *r)
         errno = saved;
 }
 
+void record_add_rusage(Record *r, const struct rusage *ru)
+{
+        assert(r);
+        assert(ru);
+
+        RecordRusage *sum = &r->rusage;
+
+        sum->user_usec += usec_from_timeval(&ru->ru_utime);
+        sum->system_usec += usec_from_timeval(&ru->ru_stime);
+        sum->max_rss_bytes = MAX(sum->max_rss_bytes, (uint64_t)ru->ru_maxrss * 1024);
+        sum->minor_faults += (uint64_t)ru->ru_minflt;
+        sum->major_faults += (uint64_t)ru->ru_majflt;
+        sum->in_blocks += (uint64_t)ru->ru_inblock;
+        sum->out_blocks += (uint64_t)ru->ru_oublock;
+        sum->voluntary_switches += (uint64_t)ru->ru_nvcsw;
+        sum->involuntary_switches += (uint64_t)ru->ru_nivcsw;
+}
+
+void record_add_io(Record *r, const RecordProcIo *io)
+{
+        assert(r);
+        assert(io);
+
+        RecordProcIo *sum = &r->io;
+
+        sum->rchar += io->rchar;
+        sum->wchar += io->wchar;
+        sum->syscr += io->syscr;
+        sum->syscw += io->syscw;
+        sum->read_bytes += io->read_bytes;
+        sum->write_bytes += io->write_bytes;
+        sum->cancelled_write_bytes += io->cancelled_write_bytes;
+        sum->valid = 1;
+}
+
 static char *files(const Record *r)
 {
         return (char *)r + FILES_START;

@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include "basic/error.h"
@@ -165,6 +166,10 @@ void record_set_flag(Record *r, uint32_t flag);
 /* Increments `wake` and wakes the keeper. */
 void record_wake(Record *r);
 
+/* Add what one dead process used to the sums of the record. */
+void record_add_rusage(Record *r, const struct rusage *ru);
+void record_add_io(Record *r, const RecordProcIo *io);
+
 /* Appends a counter file; sets RECORD_FLAG_TRUNCATED and returns -ENOSPC if it does not fit (nothing of it is
  * stored then). -EINVAL if the text has a NUL in it. `name` is not empty and at most 255 bytes. */
 int record_add_file(Record *r, const char *name, const char *text, size_t n);
@@ -180,11 +185,11 @@ void record_clear_files(Record *r);
  * have the fields of a later phase checked. */
 int record_map(int dir_fd, const char *name, const Record **ret);
 
-/* Unmaps what create, adopt or map gave; keeps errno. */
 /* As record_map(), writable and without the lock: for the launcher, which sets the deadline of a record that its
  * keeper holds. */
 int record_map_writable(int dir_fd, const char *name, Record **ret);
 
+/* Unmaps what create, adopt or map gave; keeps errno. */
 void record_unmap(const Record *r);
 
 static inline void record_unmapp(const Record **r)

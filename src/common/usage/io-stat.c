@@ -19,7 +19,6 @@
  * All lookups are bounded: DEVICES_MAX lines, DEPTH_MAX layers. With one busy device, the normal case, sysfs is not
  * touched. Devices beyond DEVICES_MAX are added up without the question. */
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,6 +26,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "basic/dir.h"
 #include "basic/fd.h"
 #include "basic/strings.h"
 #include "common/usage/scan.h"
@@ -154,19 +154,11 @@ static bool slaves_listed(const Devices *all, int device_fd, unsigned depth)
         bool found = false;
         dev_t below;
 
-        int fd = openat(device_fd, "slaves", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return false;
-        DIR *dir = fdopendir(fd);
-        if (!dir) {
-                fd_close(fd);
-                return false;
-        }
+        _cleanup_closedir_ DIR *dir = dir_open_at(device_fd, "slaves");
         const struct dirent *entry;
-        while (!found && (entry = readdir(dir)))
+        while (dir && !found && (entry = readdir(dir)))
                 if (entry->d_name[0] != '.' && read_disk(dirfd(dir), entry->d_name, &below))
                         found = is_or_stands_on_listed(all, below, depth);
-        closedir(dir);
         return found;
 }
 

@@ -16,11 +16,11 @@
  *
  * The launcher recovers records whose keepers died by itself (launcher/recover.c), with or without us. */
 
-#include <dirent.h>
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "basic/dir.h"
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "common/cgroup/cgroup.h"
@@ -245,16 +245,10 @@ void service_look_at_stray(Service *s, const char *name)
 
 static void look_for_strays(Service *s)
 {
-        int fd = openat(record_watch_dir_fd(s->records), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *d = fd < 0 ? NULL : fdopendir(fd);
-        if (!d) {
-                fd_close(fd);
-                return;
-        }
-        for (struct dirent *e; (e = readdir(d));)
+        _cleanup_closedir_ DIR *d = dir_open_at(record_watch_dir_fd(s->records), ".");
+        for (struct dirent *e; d && (e = readdir(d));)
                 if (e->d_name[0] != '.')
                         service_look_at_stray(s, e->d_name);
-        closedir(d);
 }
 
 void service_on_launcher_connected(void *userdata)

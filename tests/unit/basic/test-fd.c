@@ -6,7 +6,9 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
+#include "basic/dir.h"
 #include "tests/unit/test.h"
 
 static int make_file(const char *text)
@@ -163,6 +165,50 @@ static void test_flags(void **state _unused_)
         assert_int_equal(fd_set_cloexec(-1, 1), -EBADF);
 }
 
+/* In a child, since it closes the test's own. */
+static void test_close_all_but(void **state _unused_)
+{
+        int status;
+
+        pid_t pid = fork();
+        if (pid == 0) {
+                static const int all[] = { 10, 11, 12, 13, 20 };
+                int keep[] = { 13, -EBADF, 11, 2, 11 };
+
+                for (size_t i = 0; i < ELEMENTSOF(all); i++)
+                        if (dup2(STDERR_FILENO, all[i]) < 0)
+                                _exit(100);
+                fd_close_all_but(keep, ELEMENTSOF(keep));
+                for (int fd = 0; fd < 64; fd++)
+                        if ((fcntl(fd, F_GETFD) >= 0) != (fd <= 2 || fd == 11 || fd == 13))
+                                _exit(fd + 1);
+                fd_close_all_but(NULL, 0);
+                _exit(fcntl(11, F_GETFD) >= 0 || fcntl(2, F_GETFD) < 0 ? 101 : 0);
+        }
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        if (status != 0)
+                fail_msg("wait status %#x: is descriptor %d open or closed?", status,
+                         WEXITSTATUS(status) - 1);
+}
+
+static void test_dir_open_at(void **state _unused_)
+{
+        size_t n = 0;
+
+        _cleanup_closedir_ DIR *dir = dir_open_at(AT_FDCWD, "/proc/self/fd");
+        assert_non_null(dir);
+        for (const struct dirent *d; (d = readdir(dir));)
+                n++;
+        assert_true(n > 2);
+        _cleanup_closedir_ DIR *again = dir_open_at(dirfd(dir), ".");
+        assert_non_null(again);
+        assert_null(dir_open_at(AT_FDCWD, "/proc/self/stat"));
+        assert_int_equal(errno, ENOTDIR);
+        assert_null(dir_open_at(AT_FDCWD, "/proc/self")); /* a link */
+        assert_null(dir_open_at(-EBADF, "x"));
+        assert_int_equal(errno, EBADF);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -170,6 +216,7 @@ int main(void)
                 cmocka_unit_test(test_pread_file),      cmocka_unit_test(test_read_file_at),
                 cmocka_unit_test(test_read_file_alloc), cmocka_unit_test(test_read_file_alloc_kernel),
                 cmocka_unit_test(test_write_file_at),   cmocka_unit_test(test_flags),
+                cmocka_unit_test(test_close_all_but),   cmocka_unit_test(test_dir_open_at),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

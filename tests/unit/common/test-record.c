@@ -431,6 +431,30 @@ static void test_validate_files(void **state _unused_)
         expect(r, 0, "no files");
 }
 
+/* Times and counts add up, the largest resident set stays. */
+static void test_sums(void **state _unused_)
+{
+        static const struct rusage first = { .ru_utime = { 1, 500000 }, .ru_maxrss = 10, .ru_nvcsw = 3 };
+        static const struct rusage second = { .ru_utime = { 0, 600000 }, .ru_maxrss = 4, .ru_oublock = 8 };
+        static const RecordProcIo io = { .rchar = 5, .write_bytes = UINT64_C(1) << 40 };
+        _cleanup_free_ Record *r = calloc(1, RECORD_SIZE);
+
+        record_add_rusage(r, &first);
+        record_add_rusage(r, &second);
+        assert_int_equal(r->rusage.user_usec, 2100000);
+        assert_int_equal(r->rusage.system_usec, 0);
+        assert_int_equal(r->rusage.max_rss_bytes, 10240);
+        assert_int_equal(r->rusage.voluntary_switches, 3);
+        assert_int_equal(r->rusage.out_blocks, 8);
+
+        assert_false(r->io.valid);
+        record_add_io(r, &io);
+        record_add_io(r, &io);
+        assert_true(r->io.valid);
+        assert_int_equal(r->io.rchar, 10);
+        assert_int_equal(r->io.write_bytes, UINT64_C(1) << 41);
+}
+
 static void test_files(void **state _unused_)
 {
         _cleanup_free_ Record *r = calloc(1, RECORD_SIZE);
@@ -548,6 +572,7 @@ int main(void)
                 cmocka_unit_test(test_validate_phases),
                 cmocka_unit_test(test_validate_files),
                 cmocka_unit_test(test_files),
+                cmocka_unit_test(test_sums),
                 cmocka_unit_test(test_files_do_not_fit),
                 cmocka_unit_test_setup_teardown(test_wake, set_up, tear_down),
                 cmocka_unit_test(test_names),
