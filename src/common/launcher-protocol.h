@@ -23,7 +23,7 @@
  *                                           write_bytes, processes); tasks that are gone are left out
  *     Forget      a(su)                    removes records that have ended; unknown ones are ignored
  *     Describe    -> a(sbss)               what this host and launcher can do: (name, can it, value, hint), see
- *                                          launcher/describe.c
+ *                                          launcher/control.c
  *
  * Errors are "io.reeve.Error.<Name>" of the error table. For ExecFailed the message is "<errno> <path>"; for
  * all others "<field>: <sentence>", or the sentence alone. A field has no space. */

@@ -5,14 +5,73 @@
  * command at a shell.
  *
  * Nothing runs as user reeve or in its group: then a compromised reeved could start nothing that it is not
- * already, and no task could read the records and outputs of others. */
+ * already, and no task could read the records and outputs of others.
+ *
+ * The user database is asked before the fork, because keepers and children may not allocate; a lookup may block on a
+ * directory server. A handful of users start most tasks, so a small ring of answers is enough; they are short-lived,
+ * so that a removed group membership holds within seconds. */
 
 #include "launcher/authorise.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 
 #include "common/clock.h"
-#include "launcher/users.h"
+
+#define USERS_KEPT 8
+#define KEPT_USEC  (5 * USEC_PER_SEC)
+
+typedef struct User {
+        uid_t uid;
+        gid_t gid;                     /* primary */
+        gid_t groups[SPEC_GROUPS_MAX]; /* all of them, `gid` included */
+        size_t n_groups;
+        usec_t known_until_boottime;
+} User;
+
+static User kept[USERS_KEPT];
+static size_t next_slot;
+
+static int look_up(uid_t uid, User *u)
+{
+        char buffer[16384];
+        struct passwd pw, *found = NULL;
+        int n = SPEC_GROUPS_MAX;
+
+        int r = getpwuid_r(uid, &pw, buffer, sizeof(buffer), &found);
+        if (r != 0)
+                return -r;
+        if (!found)
+                return -ESRCH;
+        if (getgrouplist(pw.pw_name, pw.pw_gid, u->groups, &n) < 0)
+                return -E2BIG;
+        u->uid = uid;
+        u->gid = pw.pw_gid;
+        u->n_groups = (size_t)n;
+        return 0;
+}
+
+/* *ret stays valid until the next call. -ESRCH if there is no such user; other negative errno if the database does
+ * not answer. */
+static int get_user(uid_t uid, usec_t now_boottime, const User **ret)
+{
+        for (size_t i = 0; i < USERS_KEPT; i++)
+                if (kept[i].uid == uid && kept[i].known_until_boottime > now_boottime) {
+                        *ret = kept + i;
+                        return 0;
+                }
+
+        User *u = kept + next_slot;
+        u->known_until_boottime = 0;
+        int r = look_up(uid, u);
+        if (r < 0)
+                return r;
+        u->known_until_boottime = now_boottime + KEPT_USEC;
+        next_slot = (next_slot + 1) % USERS_KEPT;
+        *ret = u;
+        return 0;
+}
 
 static int deny(ReeveError *reterr, const char *field, const char *text)
 {
@@ -82,7 +141,7 @@ int authorise(const Launcher *l, const Spec *s, uid_t author, const gid_t **ret_
         assert(ret_groups);
         assert(ret_n_groups);
 
-        int r = users_get(s->uid, clock_boottime(clock_system()), &u);
+        int r = get_user(s->uid, clock_boottime(clock_system()), &u);
         if (r < 0 && r != -ESRCH)
                 return reeve_error_errno(reterr, r, "uid", "the user database does not answer");
         r = check_not_reeve(l, s, reterr);

@@ -11,6 +11,7 @@
 #include "basic/crash.h"
 #include "basic/fd.h"
 #include "basic/log.h"
+#include "basic/strings.h"
 #include "common/cgroup/cgroup.h"
 #include "common/limit/limit.h"
 #include "common/proc/proc.h"
@@ -18,6 +19,7 @@
 
 /* A running attempt, as found by its name. */
 typedef struct Target {
+        Launcher *l;
         char name[TASK_ATTEMPT_NAME_SIZE];
         const Record *record;
         int leaf_fd;
@@ -42,6 +44,7 @@ static int find(Launcher *l, const char *id, uint32_t attempt, Target *t, ReeveE
         if (!task_id_is_valid(id) || attempt < 1 || attempt > TASK_ATTEMPT_MAX)
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "task",
                                        "not the name of an attempt");
+        t->l = l;
         task_attempt_name(id, attempt, t->name);
         int r = record_map(l->records_fd, t->name, &t->record);
         if (r == -ENOENT || r == -EAGAIN)
@@ -62,117 +65,99 @@ static int find(Launcher *l, const char *id, uint32_t attempt, Target *t, ReeveE
         return 0;
 }
 
-static int reply(sd_bus_message *m, int result, const ReeveError *e)
+static int act_signal(const Target *t, sd_bus_message *m, ReeveError *reterr)
 {
-        return result < 0 ? server_reply_error(m, e) : sd_bus_reply_method_return(m, NULL);
-}
+        int signal, whole;
 
-static int signal_main(const Target *t, int signal, ReeveError *reterr)
-{
+        int r = sd_bus_message_read(m, "ib", &signal, &whole);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, NULL, "cannot read the signal");
+        if (signal < 1 || signal > SIGRTMAX)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "signal", "%d is not a signal",
+                                       signal);
+        if (whole) {
+                members_signal(&t->members, signal);
+                return 0;
+        }
         _cleanup_fd_ int fd = proc_open(t->members.proc_fd, t->record->task_pid, t->record->task_start);
-
         if (fd < 0 || proc_signal(fd, signal) < 0)
                 return reeve_error_set(reterr, REEVE_ERROR_ALREADY_FINISHED, "task",
                                        "the main process of %s has ended", t->name);
         return 0;
 }
 
-int method_signal(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+static int act_kill(const Target *t, sd_bus_message *m, ReeveError *reterr)
 {
-        _cleanup_(target_done) Target t = TARGET_NULL;
-        ReeveError e = REEVE_ERROR_NULL;
-        const char *id;
-        uint32_t attempt;
-        int signal, whole;
-
-        int r = sd_bus_message_read(m, "suib", &id, &attempt, &signal, &whole);
-        if (r < 0)
-                return r;
-        if (signal < 1 || signal > SIGRTMAX)
-                r = reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "signal", "%d is not a signal",
-                                    signal);
-        if (r >= 0)
-                r = find(userdata, id, attempt, &t, &e);
-        if (r >= 0 && whole)
-                members_signal(&t.members, signal);
-        else if (r >= 0)
-                r = signal_main(&t, signal, &e);
-        return reply(m, r, &e);
+        members_kill(&t->members);
+        return 0;
 }
 
-int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+static int set_frozen(const Target *t, const char *value, ReeveError *reterr)
 {
-        _cleanup_(target_done) Target t = TARGET_NULL;
-        ReeveError e = REEVE_ERROR_NULL;
-        const char *id;
-        uint32_t attempt;
-
-        int r = sd_bus_message_read(m, "su", &id, &attempt);
-        if (r < 0)
-                return r;
-        r = find(userdata, id, attempt, &t, &e);
-        if (r >= 0)
-                members_kill(&t.members);
-        return reply(m, r, &e);
+        if (t->leaf_fd < 0)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                                       "a task of backend process has no cgroup that could be frozen");
+        int r = fd_write_file_at(t->leaf_fd, "cgroup.freeze", value);
+        return r < 0 ? reeve_error_errno(reterr, r, NULL, "cgroup.freeze") : 0;
 }
 
-static int freeze(sd_bus_message *m, Launcher *l, const char *value)
+static int act_freeze(const Target *t, sd_bus_message *m, ReeveError *reterr)
 {
-        _cleanup_(target_done) Target t = TARGET_NULL;
-        ReeveError e = REEVE_ERROR_NULL;
-        const char *id;
-        uint32_t attempt;
-
-        int r = sd_bus_message_read(m, "su", &id, &attempt);
-        if (r < 0)
-                return r;
-        r = find(l, id, attempt, &t, &e);
-        if (r >= 0 && t.leaf_fd < 0)
-                r = reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "backend",
-                                    "a task of backend process has no cgroup that could be frozen");
-        if (r >= 0) {
-                r = fd_write_file_at(t.leaf_fd, "cgroup.freeze", value);
-                if (r < 0)
-                        reeve_error_errno(&e, r, NULL, "cgroup.freeze");
-        }
-        return reply(m, r, &e);
+        return set_frozen(t, "1", reterr);
 }
 
-int method_freeze(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+static int act_thaw(const Target *t, sd_bus_message *m, ReeveError *reterr)
 {
-        return freeze(m, userdata, "1");
+        return set_frozen(t, "0", reterr);
 }
 
-int method_thaw(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+static int act_set_deadline(const Target *t, sd_bus_message *m, ReeveError *reterr)
 {
-        return freeze(m, userdata, "0");
-}
-
-int method_set_deadline(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
-{
-        Launcher *l = ASSERT_PTR(userdata);
-        _cleanup_(target_done) Target t = TARGET_NULL;
-        ReeveError e = REEVE_ERROR_NULL;
-        const char *id;
-        uint32_t attempt;
         uint64_t deadline;
 
-        int r = sd_bus_message_read(m, "sut", &id, &attempt, &deadline);
+        int r = sd_bus_message_read(m, "t", &deadline);
         if (r < 0)
-                return r;
-        r = find(l, id, attempt, &t, &e);
-        if (r < 0)
-                return server_reply_error(m, &e);
-        Record *record = recover_map_writable(l, t.name);
+                return reeve_error_errno(reterr, r, NULL, "cannot read the deadline");
+        Record *record = recover_map_writable(t->l, t->name);
         if (record) {
                 atomic_store(&record->deadline_boottime_usec, deadline);
                 record_wake(record);
                 record_unmap(record);
         }
-        _cleanup_fd_ int keeper = proc_open(l->proc_fd, t.record->keeper_pid, t.record->keeper_start);
+        _cleanup_fd_ int keeper = proc_open(t->l->proc_fd, t->record->keeper_pid, t->record->keeper_start);
         if (keeper >= 0)
                 (void)proc_signal(keeper, SIGUSR1);
-        return sd_bus_reply_method_return(m, NULL);
+        return 0;
+}
+
+static const struct {
+        const char *method;
+        int (*act)(const Target *t, sd_bus_message *m, ReeveError *reterr); /* reads the other arguments */
+} acts[] = {
+        { "Signal", act_signal },
+        { "Kill", act_kill },
+        { "Freeze", act_freeze },
+        { "Thaw", act_thaw },
+        { "SetDeadline", act_set_deadline },
+};
+
+int method_act(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        _cleanup_(target_done) Target t = TARGET_NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+        const char *id;
+        uint32_t attempt;
+        size_t i = 0;
+
+        for (const char *method = sd_bus_message_get_member(m); !streq(acts[i].method, method); i++)
+                assert(i + 1 < ELEMENTSOF(acts)); /* server.c names a method that is not here */
+        int r = sd_bus_message_read(m, "su", &id, &attempt);
+        if (r < 0)
+                return r;
+        r = find(userdata, id, attempt, &t, &e);
+        if (r >= 0)
+                r = acts[i].act(&t, m, &e);
+        return r < 0 ? server_reply_error(m, &e) : sd_bus_reply_method_return(m, NULL);
 }
 
 static void forget(Launcher *l, const char *id, uint32_t attempt)

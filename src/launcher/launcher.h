@@ -49,16 +49,12 @@ int server_start(Launcher *l, ReeveError *reterr);
 /* Answers a call with an error of the error table. */
 int server_reply_error(sd_bus_message *call, const ReeveError *e);
 
-/* ---- launch.c, control.c, describe.c: the methods. Each answers its call, now or later, and fails only for lack of
+/* ---- launch.c, control.c: the methods. Each answers its call, now or later, and fails only for lack of
  * memory or a connection that is gone. ---- */
 
 int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
-int method_signal(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
-int method_kill(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
-int method_freeze(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
-int method_thaw(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
-int method_set_deadline(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_act(sd_bus_message *m, void *userdata, sd_bus_error *reterr); /* on one attempt that runs */
 int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr);

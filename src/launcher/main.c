@@ -20,11 +20,7 @@
 #include "launcher/launcher.h"
 #include "launcher/spent.h"
 
-static const char *arg_root;
-static const char *arg_prefix;
-static const char *arg_user = "reeve";
-static const char *arg_pool;
-static const char *arg_backend = "auto";
+static const char *arg_root, *arg_prefix, *arg_user = "reeve", *arg_pool, *arg_backend = "auto";
 
 static int usage(FILE *out, int status)
 {
@@ -45,6 +41,7 @@ static int usage(FILE *out, int status)
 static int parse_argv(int argc, char **argv)
 {
         enum { ARG_VERSION = 256, ARG_ROOT, ARG_PREFIX, ARG_USER, ARG_POOL, ARG_BACKEND };
+        static const char **const places[] = { &arg_root, &arg_prefix, &arg_user, &arg_pool, &arg_backend };
         static const struct option options[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, ARG_VERSION },
@@ -64,20 +61,8 @@ static int parse_argv(int argc, char **argv)
                 case ARG_VERSION:
                         puts("reeve-launcher " REEVE_VERSION);
                         return 0;
-                case ARG_ROOT:
-                        arg_root = optarg;
-                        break;
-                case ARG_PREFIX:
-                        arg_prefix = optarg;
-                        break;
-                case ARG_USER:
-                        arg_user = optarg;
-                        break;
-                case ARG_POOL:
-                        arg_pool = optarg;
-                        break;
-                case ARG_BACKEND:
-                        arg_backend = optarg;
+                case ARG_ROOT ... ARG_BACKEND:
+                        *places[c - ARG_ROOT] = optarg;
                         break;
                 default:
                         return usage(stderr, -2);

@@ -61,15 +61,18 @@ static Watched *watched_free(Watched *w)
 }
 DEFINE_CLEANUP_FUNC(Watched *, watched_free)
 
-static Watched *watched_new(Launcher *l, pid_t keeper, const char *name)
+/* Takes `task_fd` in any case. */
+static Watched *watched_new(Launcher *l, pid_t keeper, const char *name, int task_fd)
 {
         Watched *w = NEW0(Watched, 1);
 
-        if (!w)
+        if (!w) {
+                fd_close(task_fd);
                 return NULL;
+        }
         w->l = l;
         w->keeper = keeper;
-        w->task_fd = -EBADF;
+        w->task_fd = task_fd;
         strcpy(w->name, name);
         list_append(l->watched + (unsigned)keeper % LAUNCHER_BUCKETS, &w->link);
         return w;
@@ -151,7 +154,7 @@ int watch_launch(Launcher *l, pid_t pid, const char *name, const char *cgroup, s
                  int report_fd)
 {
         _cleanup_fd_ int fd = report_fd;
-        _cleanup_(watched_freep) Watched *w = watched_new(l, pid, name);
+        _cleanup_(watched_freep) Watched *w = watched_new(l, pid, name, -EBADF);
 
         if (!w)
                 return -ENOMEM;
@@ -172,14 +175,7 @@ int watch_launch(Launcher *l, pid_t pid, const char *name, const char *cgroup, s
 
 int watch_adopting(Launcher *l, pid_t pid, const char *name, int task_fd)
 {
-        Watched *w = watched_new(l, pid, name);
-
-        if (!w) {
-                fd_close(task_fd);
-                return -ENOMEM;
-        }
-        w->task_fd = task_fd;
-        return 0;
+        return watched_new(l, pid, name, task_fd) ? 0 : -ENOMEM;
 }
 
 static int on_stranger(sd_event_source *s, int fd, uint32_t revents, void *userdata)
@@ -198,14 +194,11 @@ static int on_retry(sd_event_source *s, uint64_t now, void *userdata)
 
 int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start, int task_fd)
 {
-        _cleanup_(watched_freep) Watched *w = watched_new(l, 0, name);
+        _cleanup_(watched_freep) Watched *w = watched_new(l, 0, name, task_fd);
         int r;
 
-        if (!w) {
-                fd_close(task_fd);
+        if (!w)
                 return -ENOMEM;
-        }
-        w->task_fd = task_fd;
         _cleanup_fd_ int fd = proc_open(l->proc_fd, pid, start);
         if (fd >= 0)
                 r = sd_event_add_io(l->event, &w->event, fd, EPOLLIN, on_stranger, w);
