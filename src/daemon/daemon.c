@@ -17,6 +17,7 @@
 
 #include "basic/fd.h"
 #include "basic/log.h"
+#include "daemon/log/journal.h"
 #include "daemon/service/service.h"
 #include "daemon/varlink/registry-varlink.h"
 
@@ -25,6 +26,7 @@
 
 struct Daemon {
         Instance instance;
+        Journal *journal; /* NULL: none is told */
         Service *service;
         VarlinkServer *server;
         RegistryVarlink *adapter;
@@ -119,6 +121,38 @@ static int serve(Daemon *d, sd_event *event, const Settings *settings, ReeveErro
         return listen_somewhere(d, reterr);
 }
 
+/* ---- the journal ---- */
+
+static void on_task_ended(const TaskRow *task, void *userdata)
+{
+        journal_task_ended(userdata, task);
+}
+
+static void on_task_not_stored(const TaskRow *task, const ReeveError *error, void *userdata)
+{
+        journal_task_not_stored(userdata, task, error);
+}
+
+static void on_launcher_away(void *userdata)
+{
+        journal_launcher_away(userdata);
+}
+
+/* The host's journal is the business of the host's own instance only. */
+static void open_journal(Daemon *d, sd_event *event, ServiceReports *ret)
+{
+        if (d->instance.root[0])
+                return;
+        int r = journal_new(event, JOURNAL_SOCKET, &d->journal);
+        if (r < 0 && r != -ENOENT)
+                log_warning_errno(r, "the journal will not be told of tasks");
+        if (d->journal)
+                *ret = (ServiceReports){ .task_ended = on_task_ended,
+                                         .task_not_stored = on_task_not_stored,
+                                         .launcher_away = on_launcher_away,
+                                         .userdata = d->journal };
+}
+
 int daemon_new(sd_event *event, const Instance *instance, Daemon **ret, ReeveError *reterr)
 {
         char path[PATH_MAX];
@@ -139,6 +173,7 @@ int daemon_new(sd_event *event, const Instance *instance, Daemon **ret, ReeveErr
         if ((r = settings_load(path, &config.settings, reterr)) < 0)
                 return r;
         raise_descriptor_limit();
+        open_journal(d, event, &config.reports);
         if ((r = write_pid_file(d, reterr)) < 0 || (r = service_new(&config, &d->service, reterr)) < 0)
                 return r;
         wait_for_launcher(d, event);
@@ -168,6 +203,7 @@ Daemon *daemon_free(Daemon *d)
         varlink_server_free(d->server);
         service_free(d->service);
         registry_varlink_free(d->adapter);
+        journal_free(d->journal);
         fd_close(d->pid_fd);
         free(d);
         return NULL;

@@ -117,11 +117,15 @@ static void on_end_committed(const ReeveError *error, int64_t last_event, void *
         if (error) {
                 /* A constraint that our own rows break is a bug; the record stays, a restart tries again. */
                 log_full_reeve_error(LOG_ERR, error, op->task_id);
+                if (s->reports.task_not_stored)
+                        s->reports.task_not_stored(&t->row, error, s->reports.userdata);
                 service_answer_waits(s, t, error);
                 return;
         }
         CRASH_POINT("reeved", "finished");
         service_publish(s, last_event, op, &t->row);
+        if (s->reports.task_ended)
+                s->reports.task_ended(&t->row, s->reports.userdata);
         service_answer_waits(s, t, NULL);
         if (t->row.attempt > 0)
                 launcher_client_forget(s->launcher, t->row.task_id, t->row.attempt);

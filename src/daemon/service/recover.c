@@ -265,6 +265,9 @@ void service_on_launcher_connected(void *userdata)
 
 void service_on_launcher_disconnected(void *userdata)
 {
-        ASSERT_PTR(userdata);
+        Service *s = ASSERT_PTR(userdata);
+
         log_warning("the launcher is away; running tasks go on");
+        if (s->reports.launcher_away)
+                s->reports.launcher_away(s->reports.userdata);
 }

@@ -23,6 +23,7 @@ struct Service {
         const Clock *clock;
         Instance instance;
         Settings settings;
+        ServiceReports reports;
         uint8_t boot_id[16];
         usec_t started_boottime;
 

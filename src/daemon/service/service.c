@@ -86,6 +86,7 @@ int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr)
         s->clock = config->clock;
         s->instance = config->instance;
         s->settings = config->settings;
+        s->reports = config->reports;
         s->started_boottime = clock_boottime(s->clock);
         s->cgroup_fd = -EBADF;
         list_init(&s->monitors);

@@ -30,11 +30,20 @@ bool caller_owns(const Caller *c, const TaskRow *t);
 
 /* ---- the service ---- */
 
+/* What else on the host is told; each may be NULL. Called on the loop thread, must not call back. */
+typedef struct ServiceReports {
+        void (*task_ended)(const TaskRow *task, void *userdata); /* and that is durable */
+        void (*task_not_stored)(const TaskRow *task, const ReeveError *error, void *userdata);
+        void (*launcher_away)(void *userdata);
+        void *userdata;
+} ServiceReports;
+
 typedef struct ServiceConfig {
         sd_event *event;
         const Clock *clock;
         Instance instance;
         Settings settings;
+        ServiceReports reports;
 } ServiceConfig;
 
 /* Opens the store, recovers what an earlier run left, and starts everything that the operations need. */

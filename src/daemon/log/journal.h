@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the host's journal is told: one structured entry for each task that ended, and for errors that matter to an
+ * administrator. config/catalog/reeve.catalog explains each kind of entry to `journalctl -x`. */
+
+#include <systemd/sd-event.h>
+
+#include "basic/error.h"
+#include "daemon/model/task-row.h"
+
+/* Where journald listens on every systemd host. */
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
+
+typedef struct Journal Journal;
+
+/* `path` is borrowed for the call. -ENOENT: nobody listens there, so there is no journal. */
+int journal_new(sd_event *event, const char *path, Journal **ret);
+/* What could not be handed over is dropped. NULL is fine. */
+Journal *journal_free(Journal *j);
+DEFINE_CLEANUP_FUNC(Journal *, journal_free)
+
+/* None of these waits or fails: an entry that cannot be handed over now is kept for later, up to a limit; beyond it,
+ * entries are dropped, counted, and the count is logged. `j` may be NULL: then nothing happens. */
+
+/* The task is in a final state. Only public fields are told: the journal's readers are not the task's owner. */
+void journal_task_ended(Journal *j, const TaskRow *task);
+void journal_task_not_stored(Journal *j, const TaskRow *task, const ReeveError *error);
+void journal_launcher_away(Journal *j);
