@@ -59,8 +59,7 @@ static int find(Launcher *l, const char *id, uint32_t attempt, Target *t, ReeveE
         if (phase != RECORD_STARTED)
                 return reeve_error_set(reterr, REEVE_ERROR_UNAVAILABLE, "task", "%s is being started",
                                        t->name);
-        if (t->record->cgroup[0] && l->pool.mount_fd >= 0)
-                t->leaf_fd = openat(l->pool.mount_fd, t->record->cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        t->leaf_fd = pool_open_leaf(l->pool.mount_fd, t->record->cgroup);
         t->members = (Members){ l->proc_fd, t->leaf_fd, t->record };
         return 0;
 }
@@ -114,12 +113,12 @@ static int act_thaw(const Target *t, sd_bus_message *m, ReeveError *reterr)
 static int act_set_deadline(const Target *t, sd_bus_message *m, ReeveError *reterr)
 {
         uint64_t deadline;
+        Record *record;
 
         int r = sd_bus_message_read(m, "t", &deadline);
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "cannot read the deadline");
-        Record *record = recover_map_writable(t->l, t->name);
-        if (record) {
+        if (record_map_writable(t->l->records_fd, t->name, &record) >= 0) {
                 atomic_store(&record->deadline_boottime_usec, deadline);
                 record_wake(record);
                 record_unmap(record);
@@ -172,8 +171,7 @@ static void forget(Launcher *l, const char *id, uint32_t attempt)
         if (record_phase(r) == RECORD_ENDED || memcmp(r->boot_id, l->boot_id, sizeof(l->boot_id)) != 0) {
                 /* A keeper that was killed between `ended` and its last act left its leaf, and nothing but the record
                  * knows of that. */
-                if (r->cgroup[0] && l->pool.mount_fd >= 0)
-                        (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+                (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
                 unlinkat(l->records_fd, name, 0);
         }
         record_unmap(r);

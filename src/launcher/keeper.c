@@ -35,7 +35,6 @@
 #include "common/proc/proc.h"
 #include "launcher/account.h"
 #include "launcher/adopt.h"
-#include "launcher/final.h"
 #include "launcher/output.h"
 #include "launcher/pool.h"
 
@@ -323,7 +322,7 @@ void keeper_run(const Keeper *k)
         CRASH_POINT("keeper", "read");
         output_cap_check(&l.cap, k->record, USEC_INFINITY, true);
         if (k->leaf_fd >= 0)
-                final_read(k);
+                account_read_files(k->record, k->leaf_fd, k->controllers, k->settle_usec);
         k->record->done_realtime_usec = clock_realtime(clock_system());
         record_set_phase(k->record, RECORD_ENDED);
         CRASH_POINT("keeper", "ended");

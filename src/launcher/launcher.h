@@ -87,6 +87,3 @@ int recover_record(Launcher *l, const char *name, int task_fd);
 
 /* Takes back a claimed attempt: spent file, leaf, record. */
 void recover_undo(Launcher *l, const Record *r, const char *name);
-
-/* Maps a record for writing without its lock; NULL if there is none that is sound. Unmap with record_unmap(). */
-Record *recover_map_writable(Launcher *l, const char *name);

@@ -139,6 +139,15 @@ int pool_leaf_path(const Pool *p, uid_t uid, const char *name, char *ret, size_t
         return n < 0 || (size_t)n >= size ? -ENAMETOOLONG : 0;
 }
 
+int pool_open_leaf(int mount_fd, const char *path)
+{
+        assert(path);
+
+        if (mount_fd < 0 || !path[0])
+                return -EBADF;
+        return openat(mount_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 int pool_make_leaf(const Pool *p, uid_t uid, const char *path, int *ret_fd, uint64_t *ret_id)
 {
         struct stat st;
@@ -157,7 +166,7 @@ int pool_make_leaf(const Pool *p, uid_t uid, const char *path, int *ret_fd, uint
                 if (mkdirat(p->mount_fd, path, 0755) < 0)
                         return -errno;
         }
-        _cleanup_fd_ int fd = openat(p->mount_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        _cleanup_fd_ int fd = pool_open_leaf(p->mount_fd, path);
         if (fd < 0 || fstat(fd, &st) < 0)
                 return -errno; /* who claimed the attempt removes the leaf */
         *ret_id = st.st_ino;
@@ -191,12 +200,14 @@ int pool_remove_leaf(int mount_fd, const char *path)
 
         assert(path);
 
+        if (mount_fd < 0 || !path[0])
+                return 0;
         for (unsigned i = 0; i < REMOVE_TRIES; i++) {
                 if (unlinkat(mount_fd, path, AT_REMOVEDIR) == 0 || errno == ENOENT)
                         return 0;
                 if (errno != EBUSY)
                         return -errno;
-                _cleanup_fd_ int fd = openat(mount_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                _cleanup_fd_ int fd = pool_open_leaf(mount_fd, path);
                 if (fd >= 0)
                         remove_below(fd, 0);
                 nanosleep(&pause, NULL);

@@ -36,8 +36,11 @@ int pool_leaf_path(const Pool *p, uid_t uid, const char *name, char *ret, size_t
 /* Makes that leaf; gives its descriptor and inode number. -EEXIST if there is one. */
 int pool_make_leaf(const Pool *p, uid_t uid, const char *path, int *ret_fd, uint64_t *ret_id);
 
-/* Removes a leaf and what its task may have made below it; waits a little while it is still busy. 0 if it is gone.
- * Async-signal-safe. */
+/* Opens a leaf; negative (with errno, except without a path or a mount) if there is none. */
+int pool_open_leaf(int mount_fd, const char *path);
+
+/* Removes a leaf and what its task may have made below it; waits a little while it is still busy. 0 if it is gone, or
+ * if there is no path or no mount. Async-signal-safe. */
 int pool_remove_leaf(int mount_fd, const char *path);
 
 /* Calls `f` for each leaf that exists. */

@@ -24,13 +24,6 @@
 #include "launcher/launcher.h"
 #include "launcher/spent.h"
 
-Record *recover_map_writable(Launcher *l, const char *name)
-{
-        Record *r = NULL;
-
-        return record_map_writable(l->records_fd, name, &r) < 0 ? NULL : r;
-}
-
 void recover_undo(Launcher *l, const Record *r, const char *name)
 {
         assert(l);
@@ -39,8 +32,7 @@ void recover_undo(Launcher *l, const Record *r, const char *name)
 
         if (record_phase(r) >= RECORD_CLAIMED)
                 (void)spent_remove(l->spent_fd, r->serial, r->attempt);
-        if (r->cgroup[0] && l->pool.mount_fd >= 0)
-                (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+        (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
         unlinkat(l->output_fd, name, 0);
         unlinkat(l->records_fd, name, 0);
 }
@@ -49,12 +41,9 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int ke
 {
         _cleanup_fd_ int task_fd =
                         kept_fd >= 0 ? kept_fd : proc_open(l->proc_fd, r->task_pid, r->task_start);
-        _cleanup_fd_ int leaf_fd = -EBADF;
+        _cleanup_fd_ int leaf_fd = pool_open_leaf(l->pool.mount_fd, r->cgroup);
         ProcStat st;
 
-        if (r->cgroup[0] && l->pool.mount_fd >= 0)
-                leaf_fd = openat(l->pool.mount_fd, r->cgroup,
-                                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         _cleanup_fd_ int output_fd = openat(l->output_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
         Keeper k = {
                 .record = r,
@@ -110,8 +99,7 @@ static int recover_locked(Launcher *l, Record *r, int fd, const char *name, int 
                         adopt(l, r, fd, name, TAKE_FD(*task_fd));
                 return 0;
         case RECORD_ENDED:
-                if (r->cgroup[0] && l->pool.mount_fd >= 0)
-                        (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+                (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
                 return 0;
         case RECORD_NEW:
         case RECORD_CLAIMED:
@@ -154,7 +142,7 @@ static void on_leaf(const char *path, const char *name, void *userdata)
         if (faccessat(l->records_fd, name, F_OK, 0) == 0)
                 return;
         log_notice("cgroup %s has no record: removed", path);
-        _cleanup_fd_ int fd = openat(l->pool.mount_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_fd_ int fd = pool_open_leaf(l->pool.mount_fd, path);
         if (fd >= 0)
                 members_kill(&(Members){ .proc_fd = l->proc_fd, .leaf_fd = fd });
         (void)pool_remove_leaf(l->pool.mount_fd, path);

@@ -17,10 +17,17 @@
 
 #include "basic/fd.h"
 
-#define SIGNED_SIZE 32
-#define KEY_SIZE    crypto_auth_hmacsha256_KEYBYTES
+#define KEY_SIZE crypto_auth_hmacsha256_KEYBYTES
 
-static_assert(SIGNED_SIZE + crypto_auth_hmacsha256_BYTES == LAUNCHER_TICKET_SIZE, "the form of a ticket");
+/* The bytes of a ticket. */
+typedef struct TicketForm {
+        uint8_t serial[16];
+        uint64_t le_expiry;
+        uint32_t le_uid, le_attempts;
+        uint8_t mac[crypto_auth_hmacsha256_BYTES]; /* of what is before it */
+} TicketForm;
+
+static_assert(sizeof(TicketForm) == LAUNCHER_TICKET_SIZE, "no padding");
 
 struct TicketKey {
         unsigned char bytes[KEY_SIZE];
@@ -82,12 +89,12 @@ int ticket_key_load(int dir_fd, const TicketKey **ret, ReeveError *reterr)
         return 0;
 }
 
-static void sign(const TicketKey *key, const uint8_t *fields, const void *text, size_t size, uint8_t *ret)
+static void sign(const TicketKey *key, const TicketForm *form, const void *text, size_t size, uint8_t *ret)
 {
         crypto_auth_hmacsha256_state state;
 
         crypto_auth_hmacsha256_init(&state, key->bytes, KEY_SIZE);
-        crypto_auth_hmacsha256_update(&state, fields, SIGNED_SIZE);
+        crypto_auth_hmacsha256_update(&state, (const unsigned char *)form, offsetof(TicketForm, mac));
         crypto_auth_hmacsha256_update(&state, text, size);
         crypto_auth_hmacsha256_final(&state, ret);
         sodium_memzero(&state, sizeof(state));
@@ -96,18 +103,19 @@ static void sign(const TicketKey *key, const uint8_t *fields, const void *text, 
 int ticket_make(const TicketKey *key, uid_t uid, uint32_t attempts, usec_t now_realtime, const void *text,
                 size_t size, uint8_t ret[static LAUNCHER_TICKET_SIZE], ReeveError *reterr)
 {
-        uint64_t expiry = htole64(usec_add(now_realtime, LAUNCHER_TICKET_LIFETIME_USEC));
-        uint32_t le_uid = htole32(uid), le_attempts = htole32(attempts);
+        TicketForm form = {
+                .le_expiry = htole64(usec_add(now_realtime, LAUNCHER_TICKET_LIFETIME_USEC)),
+                .le_uid = htole32(uid),
+                .le_attempts = htole32(attempts),
+        };
 
         assert(key);
         assert(text);
 
-        if (getrandom(ret, 16, 0) != 16)
+        if (getrandom(form.serial, sizeof(form.serial), 0) != sizeof(form.serial))
                 return reeve_error_errno(reterr, errno, NULL, "no random numbers");
-        memcpy(ret + 16, &expiry, 8);
-        memcpy(ret + 24, &le_uid, 4);
-        memcpy(ret + 28, &le_attempts, 4);
-        sign(key, ret, text, size, ret + SIGNED_SIZE);
+        sign(key, &form, text, size, form.mac);
+        memcpy(ret, &form, sizeof(form));
         return 0;
 }
 
@@ -115,24 +123,21 @@ int ticket_check(const TicketKey *key, const uint8_t ticket[static LAUNCHER_TICK
                  usec_t now_realtime, const void *text, size_t size, Ticket *ret, ReeveError *reterr)
 {
         uint8_t mac[crypto_auth_hmacsha256_BYTES];
-        uint64_t expiry;
-        uint32_t uid, attempts;
+        TicketForm form;
 
         assert(key);
         assert(text);
         assert(ret);
 
-        sign(key, ticket, text, size, mac);
-        if (sodium_memcmp(mac, ticket + SIGNED_SIZE, sizeof(mac)) != 0)
+        memcpy(&form, ticket, sizeof(form));
+        sign(key, &form, text, size, mac);
+        if (sodium_memcmp(mac, form.mac, sizeof(mac)) != 0)
                 return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "ticket",
                                        "the ticket is not for this specification");
-        memcpy(&expiry, ticket + 16, 8);
-        memcpy(&uid, ticket + 24, 4);
-        memcpy(&attempts, ticket + 28, 4);
-        *ret = (Ticket){ .expiry_realtime_usec = le64toh(expiry),
-                         .uid = le32toh(uid),
-                         .attempts = le32toh(attempts) };
-        memcpy(ret->serial, ticket, sizeof(ret->serial));
+        *ret = (Ticket){ .expiry_realtime_usec = le64toh(form.le_expiry),
+                         .uid = le32toh(form.le_uid),
+                         .attempts = le32toh(form.le_attempts) };
+        memcpy(ret->serial, form.serial, sizeof(ret->serial));
         if (ret->expiry_realtime_usec <= now_realtime)
                 return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "ticket",
                                        "the ticket has expired");

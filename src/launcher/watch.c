@@ -238,11 +238,12 @@ static Record *find_task(Launcher *l, pid_t pid, bool adopted_too)
                                 continue;
                         if (w->started.pid == 0 && !adopted_too)
                                 continue;
-                        Record *r = recover_map_writable(l, w->name);
-                        if (r && r->task_pid == pid)
+                        Record *r;
+                        if (record_map_writable(l->records_fd, w->name, &r) < 0)
+                                continue;
+                        if (r->task_pid == pid)
                                 return r;
-                        if (r)
-                                record_unmap(r);
+                        record_unmap(r);
                 }
         return NULL;
 }
