@@ -102,10 +102,9 @@ static void wait_for_launcher(Daemon *d, sd_event *event)
 
 static int serve(Daemon *d, sd_event *event, const Settings *settings, ReeveError *reterr)
 {
-        static const VarlinkServerInfo info = { .vendor = "reeve",
-                                                .product = "reeved",
-                                                .version = REEVE_VERSION,
-                                                .url = "https://varlink.org" };
+        static const VarlinkServerInfo info = {
+                .vendor = "reeve", .product = "reeved", .version = REEVE_VERSION, .url = ""
+        };
         struct group *admins = getgrnam(ADMIN_GROUP);
 
         int r = varlink_server_new(event, &info, &d->server);

@@ -187,6 +187,21 @@ def test_memory_kept(host):
            f"judged {16 * MIB}"
 
 
+def test_memory_of_two_processes(host):
+    """The peak is that of the task, not of its largest process: without the memory controller a sample knows the sum."""
+    task = host.reeve.run(["/bin/sh", "-c", f"'{JUDGE}' keep {16 * MIB} & '{JUDGE}' keep {16 * MIB} & wait"])["task_id"]
+    with host.reeve.connect() as c, host.reeve.connect() as watcher:
+        for event in watcher.stream("Monitor", {"task_id": task, "usage": True}):
+            if event["task"]["usage"].get("memory_current_bytes", 0) >= 32 * MIB:
+                break
+        c.call("Cancel", {"task_id": task})
+        ended = host.reeve.wait(task, c)
+    between("memory_peak_bytes", ended["usage"]["memory_peak_bytes"], 32 * MIB, 40 * MIB)
+    source = ended["usage_sources"]["memory_peak_bytes"]
+    equal("source", source, "kernel-final" if "memory.peak" in host.files else "procfs")
+    return f"{ended['usage']['memory_peak_bytes']} bytes ({source}), judged {32 * MIB}"
+
+
 def test_memory_limit_kills(host):
     host.need("memory.max")
     task = host.reeve.run_wait([JUDGE, "oom"], limits=[("MemoryMax", 32 * MIB), ("MemorySwapMax", 0)])

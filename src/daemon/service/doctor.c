@@ -52,6 +52,47 @@ static void check_own(DoctorOp *op)
         }
 }
 
+/* Each group of counters, where its numbers come from, and from where without the controller. `controller` is the name
+ * of the launcher's fact. */
+typedef struct Counters {
+        const char *name, *controller, *exact;
+        const char *otherwise; /* NULL: then it is not known */
+        const char *hint;
+} Counters;
+
+static const Counters counters[] = {
+        { "counters: cpu time", "pool", "kernel-final, cpu.stat", "rusage",
+          "without a cgroup only processes that were waited for are counted" },
+        { "counters: cpu throttling", "cpu controller", "kernel-final, cpu.stat", NULL,
+          "needs the cpu controller in cgroup v2" },
+        { "counters: memory peak", "memory controller", "kernel-final, memory.peak", "rusage or procfs",
+          "the largest process, or the highest sum that was sampled; without page cache" },
+        { "counters: oom kills", "memory controller", "kernel-final, memory.events", NULL,
+          "needs the memory controller in cgroup v2" },
+        { "counters: io", "io controller", "kernel-final, io.stat", "procfs",
+          "bytes by /proc/PID/io; operations are not known" },
+        { "counters: processes", "pids controller", "kernel-final, pids.peak", NULL,
+          "needs the pids controller in cgroup v2" },
+};
+
+static bool has_fact(const LauncherFact *facts, size_t n, const char *name)
+{
+        for (size_t i = 0; i < n; i++)
+                if (streq(facts[i].name, name))
+                        return facts[i].ok;
+        return false;
+}
+
+static void check_counters(DoctorOp *op, const LauncherFact *facts, size_t n)
+{
+        for (size_t i = 0; i < ELEMENTSOF(counters); i++) {
+                const Counters *c = counters + i;
+                bool exact = has_fact(facts, n, c->controller);
+
+                add(op, c->name, exact, exact ? c->exact : c->otherwise ?: "not known", exact ? NULL : c->hint);
+        }
+}
+
 static void on_described(const ReeveError *error, const LauncherFact *facts, size_t n, void *userdata)
 {
         _cleanup_free_ DoctorOp *op = ASSERT_PTR(userdata);
@@ -63,6 +104,8 @@ static void on_described(const ReeveError *error, const LauncherFact *facts, siz
                 add(op, "launcher", true, "connected", NULL);
         for (size_t i = 0; i < n; i++)
                 add(op, facts[i].name, facts[i].ok, facts[i].value, facts[i].hint[0] ? facts[i].hint : NULL);
+        if (!error)
+                check_counters(op, facts, n);
         op->callback(op->checks, op->n, op->userdata);
 }
 

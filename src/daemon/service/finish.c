@@ -180,6 +180,13 @@ static void keep_sampled(const Task *t, AttemptRow *a)
         sampled.value[USAGE_MEMORY_ANON_PEAK] = t->row.usage.value[USAGE_MEMORY_ANON_PEAK];
         sampled.source[USAGE_MEMORY_ANON_PEAK] = t->row.usage.source[USAGE_MEMORY_ANON_PEAK];
         usage_fill(&a->usage, &sampled);
+
+        /* rusage knows the largest process; the sum that was seen at a moment may have been more. */
+        const Usage *seen = &t->row.usage;
+        if (a->usage.source[USAGE_MEMORY_PEAK] == USAGE_RUSAGE && usage_has(seen, USAGE_MEMORY_PEAK) &&
+            seen->value[USAGE_MEMORY_PEAK] > a->usage.value[USAGE_MEMORY_PEAK])
+                usage_set(&a->usage, USAGE_MEMORY_PEAK, (uint64_t)seen->value[USAGE_MEMORY_PEAK],
+                          seen->source[USAGE_MEMORY_PEAK]);
 }
 
 static int finish(Service *s, Task *t, const Record *record)

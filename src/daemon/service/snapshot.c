@@ -11,11 +11,26 @@
 #include "basic/log.h"
 #include "daemon/service/service-internal.h"
 
+/* Where the kernel keeps no peak, the highest level that was seen is one that the final account must not fall below. */
+static void keep_peak(Usage *fresh, const Usage *before)
+{
+        if (usage_has(fresh, USAGE_MEMORY_PEAK) || !usage_has(fresh, USAGE_MEMORY_CURRENT))
+                return;
+        int64_t peak = fresh->value[USAGE_MEMORY_CURRENT];
+        if (usage_has(before, USAGE_MEMORY_PEAK))
+                peak = MAX(peak, before->value[USAGE_MEMORY_PEAK]);
+        usage_set(fresh, USAGE_MEMORY_PEAK, (uint64_t)peak, fresh->source[USAGE_MEMORY_CURRENT]);
+}
+
 static Task *take_reading(Service *s, const SamplerReading *reading)
 {
         Task *t = registry_get(s->registry, reading->target.key);
-        if (t && t->row.status == TASK_ACTIVE)
-                t->row.usage = reading->usage;
+        if (!t || t->row.status != TASK_ACTIVE)
+                return NULL;
+
+        Usage fresh = reading->usage;
+        keep_peak(&fresh, &t->row.usage);
+        t->row.usage = fresh;
         return t;
 }
 
@@ -63,7 +78,7 @@ static void on_snapshot(const SamplerReading *reading, void *userdata)
         SnapshotRow row = { .attempt = reading->target.attempt,
                             .taken_realtime = reading->taken_realtime_usec,
                             .elapsed_usec = reading->elapsed_usec,
-                            .usage = reading->usage };
+                            .usage = t->row.usage };
         int r = gather(s, t, &row);
         if (r < 0)
                 log_debug_errno(r, "%s: a snapshot was lost", t->row.task_id);
