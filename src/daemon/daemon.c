@@ -17,6 +17,7 @@
 
 #include "basic/fd.h"
 #include "basic/log.h"
+#include "daemon/bus/registry-bus.h"
 #include "daemon/log/journal.h"
 #include "daemon/service/service.h"
 #include "daemon/varlink/registry-varlink.h"
@@ -30,7 +31,8 @@ struct Daemon {
         Service *service;
         VarlinkServer *server;
         RegistryVarlink *adapter;
-        int pid_fd; /* locked while we live */
+        RegistryBus *bus; /* NULL: not on any */
+        int pid_fd;       /* locked while we live */
         bool own_socket;
 };
 
@@ -100,12 +102,27 @@ static void wait_for_launcher(Daemon *d, sd_event *event)
                 log_warning("the launcher cannot be reached, serving without it");
 }
 
-static int serve(Daemon *d, sd_event *event, const Settings *settings, ReeveError *reterr)
+static int join_bus(Daemon *d, sd_event *event, const DaemonBus *bus, gid_t admin_gid, ReeveError *reterr)
+{
+        if (!bus->address)
+                return 0;
+        RegistryBusConfig config = { .event = event,
+                                     .service = d->service,
+                                     .clock = clock_system(),
+                                     .address = bus->address,
+                                     .name = bus->name,
+                                     .admin_gid = admin_gid };
+        return registry_bus_new(&config, &d->bus, reterr);
+}
+
+static int serve(Daemon *d, sd_event *event, const Settings *settings, const DaemonBus *bus,
+                 ReeveError *reterr)
 {
         static const VarlinkServerInfo info = {
                 .vendor = "reeve", .product = "reeved", .version = REEVE_VERSION, .url = ""
         };
         struct group *admins = getgrnam(ADMIN_GROUP);
+        gid_t admin_gid = admins ? admins->gr_gid : (gid_t)-1;
 
         int r = varlink_server_new(event, &info, &d->server);
         if (r < 0)
@@ -113,11 +130,10 @@ static int serve(Daemon *d, sd_event *event, const Settings *settings, ReeveErro
         VarlinkLimits limits = varlink_limits_default;
         limits.connections_max = settings->limits.connections;
         varlink_server_set_limits(d->server, &limits);
-        r = registry_varlink_new(d->server, d->service, admins ? admins->gr_gid : (gid_t)-1, &d->adapter,
-                                 reterr);
-        if (r < 0)
+        if ((r = registry_varlink_new(d->server, d->service, admin_gid, &d->adapter, reterr)) < 0 ||
+            (r = listen_somewhere(d, reterr)) < 0)
                 return r;
-        return listen_somewhere(d, reterr);
+        return join_bus(d, event, bus, admin_gid, reterr);
 }
 
 /* ---- the journal ---- */
@@ -152,13 +168,15 @@ static void open_journal(Daemon *d, sd_event *event, ServiceReports *ret)
                                          .userdata = d->journal };
 }
 
-int daemon_new(sd_event *event, const Instance *instance, Daemon **ret, ReeveError *reterr)
+int daemon_new(sd_event *event, const Instance *instance, const DaemonBus *bus, Daemon **ret,
+               ReeveError *reterr)
 {
         char path[PATH_MAX];
         int r;
 
         assert(event);
         assert(instance);
+        assert(bus);
         assert(ret);
 
         _cleanup_(daemon_freep) Daemon *d = NEW0(Daemon, 1);
@@ -176,7 +194,7 @@ int daemon_new(sd_event *event, const Instance *instance, Daemon **ret, ReeveErr
         if ((r = write_pid_file(d, reterr)) < 0 || (r = service_new(&config, &d->service, reterr)) < 0)
                 return r;
         wait_for_launcher(d, event);
-        r = serve(d, event, &config.settings, reterr);
+        r = serve(d, event, &config.settings, bus, reterr);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(d);
@@ -199,8 +217,10 @@ Daemon *daemon_free(Daemon *d)
         if (!d)
                 return NULL;
         remove_own_files(d);
+        registry_bus_stop(d->bus);
         varlink_server_free(d->server);
         service_free(d->service);
+        registry_bus_free(d->bus);
         registry_varlink_free(d->adapter);
         journal_free(d->journal);
         fd_close(d->pid_fd);

@@ -8,15 +8,20 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 
 #include "basic/crash.h"
 #include "basic/log.h"
+#include "basic/strings.h"
 #include "common/error-table.h"
+#include "daemon/bus/registry-bus.h"
 #include "daemon/daemon.h"
 
 static const char *arg_root;
 static const char *arg_prefix;
+static const char *arg_bus;
+static const char *arg_bus_name;
 
 static int help(void)
 {
@@ -25,7 +30,12 @@ static int help(void)
                "  -h --help         Show this help\n"
                "     --version      Show the version\n"
                "     --root=DIR     Serve the private instance whose files are below DIR\n"
-               "     --prefix=NAME  Begin the names of cgroups with NAME (default: from the root)\n\n"
+               "     --prefix=NAME  Begin the names of cgroups with NAME (default: from the root)\n"
+               "     --bus=WHERE    Serve D-Bus there: system, session, none, or an address\n"
+               "                    (default: system; none for a private instance)\n"
+               "     --bus-name=NAME\n"
+               "                    Take that name on the bus (default: " REGISTRY_BUS_NAME ",\n"
+               "                    which a private instance may not have)\n\n"
                "See reeved(8) and reeved.conf(5).\n");
         return 0;
 }
@@ -37,12 +47,16 @@ static int parse_arguments(int argc, char *argv[])
                 ARG_VERSION = 0x100,
                 ARG_ROOT,
                 ARG_PREFIX,
+                ARG_BUS,
+                ARG_BUS_NAME,
         };
         static const struct option options[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, ARG_VERSION },
                 { "root", required_argument, NULL, ARG_ROOT },
                 { "prefix", required_argument, NULL, ARG_PREFIX },
+                { "bus", required_argument, NULL, ARG_BUS },
+                { "bus-name", required_argument, NULL, ARG_BUS_NAME },
                 { 0 },
         };
 
@@ -58,6 +72,12 @@ static int parse_arguments(int argc, char *argv[])
                         break;
                 case ARG_PREFIX:
                         arg_prefix = optarg;
+                        break;
+                case ARG_BUS:
+                        arg_bus = optarg;
+                        break;
+                case ARG_BUS_NAME:
+                        arg_bus_name = optarg;
                         break;
                 default:
                         return -EINVAL;
@@ -84,15 +104,38 @@ static int add_signals(sd_event *event)
         return sd_event_add_signal(event, NULL, SIGINT, NULL, NULL);
 }
 
+/* The well-known name is the system instance's: whoever calls it must not reach somebody's experiment. */
+static int choose_bus(const Instance *instance, DaemonBus *ret, ReeveError *reterr)
+{
+        bool private = instance->root[0];
+        const char *address = arg_bus ?: private ? "none" : "system";
+        const char *name = arg_bus_name ?: private ? NULL : REGISTRY_BUS_NAME;
+
+        *ret = (DaemonBus){ 0 };
+        if (streq(address, "none"))
+                return 0;
+        if (!name || (private && streq(name, REGISTRY_BUS_NAME)))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "bus-name",
+                                       "a private instance needs a name of its own on the bus: --bus-name=");
+        if (sd_bus_service_name_is_valid(name) <= 0)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "bus-name",
+                                       "'%.64s' is not a name that a bus gives", name);
+        *ret = (DaemonBus){ address, name };
+        return 0;
+}
+
 static int run(void)
 {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         _cleanup_(daemon_freep) Daemon *daemon = NULL;
         ReeveError e = REEVE_ERROR_NULL;
         Instance instance;
+        DaemonBus bus;
         int r;
 
         r = instance_init(&instance, arg_root, arg_prefix, &e);
+        if (r >= 0)
+                r = choose_bus(&instance, &bus, &e);
         if (r < 0)
                 goto fail;
         r = sd_event_default(&event);
@@ -103,7 +146,7 @@ static int run(void)
                 goto fail;
         }
         sd_event_set_watchdog(event, true);
-        r = daemon_new(event, &instance, &daemon, &e);
+        r = daemon_new(event, &instance, &bus, &daemon, &e);
         if (r < 0)
                 goto fail;
 

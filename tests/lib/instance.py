@@ -126,10 +126,11 @@ class Daemon:
 class Instance:
     """Use as a context manager; everything of it is gone afterwards."""
 
-    def __init__(self, base=None, backend="auto"):
+    def __init__(self, base=None, backend="auto", reeved_arguments=()):
         self.root = tempfile.mkdtemp(prefix="reeve-test-", dir=base)
         self.prefix = prefix_of(self.root)
         self.backend = backend
+        self.reeved_arguments = list(reeved_arguments)
         self.launcher = self.reeved = None
         os.chown(self.root, 0, grp.getgrnam(USER).gr_gid)
         os.chmod(self.root, 0o1775)
@@ -158,7 +159,7 @@ class Instance:
         )
 
     def start_reeved(self, env=None, ready=True):
-        argv = [self.program(REEVED), f"--root={self.root}"]
+        argv = [self.program(REEVED), f"--root={self.root}", *self.reeved_arguments]
         self.reeved = Daemon(argv, self.path("reeved.log"), env, user=USER, ready=ready)
 
     def program(self, path):

@@ -93,6 +93,48 @@ void service_get(Service *s, const char *task_id, service_task_t callback, void 
         callback(NULL, &row, userdata);
 }
 
+/* Before its row is committed nobody knows of a task. */
+static bool is_shown(const Task *t)
+{
+        return t && !(t->doing & TASK_DOING_INSERT);
+}
+
+const TaskRow *service_open_task(Service *s, const char *task_id)
+{
+        assert(s);
+        assert(task_id);
+
+        const Task *t = registry_get(s->registry, task_id);
+        return is_shown(t) ? &t->row : NULL;
+}
+
+const TaskRow *service_next_open_task(Service *s, size_t *cursor)
+{
+        const Task *t;
+
+        assert(s);
+        assert(cursor);
+
+        while ((t = registry_next(s->registry, cursor)))
+                if (is_shown(t))
+                        return &t->row;
+        return NULL;
+}
+
+void service_read_usage(Service *s, const char *task_id, Usage *ret)
+{
+        assert(s);
+        assert(task_id);
+        assert(ret);
+
+        const Task *t = registry_get(s->registry, task_id);
+        *ret = (Usage){ 0 };
+        if (!is_shown(t))
+                return;
+        *ret = t->row.usage;
+        read_now(s, t, ret);
+}
+
 /* ---- lists ---- */
 
 typedef struct ListOp {

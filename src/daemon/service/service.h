@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Every operation of the registry, once. The adapters (varlink now, D-Bus later) turn messages into these calls and results
+/* Every operation of the registry, once. The adapters (varlink, D-Bus) turn messages into these calls and results
  * into messages, and decide nothing.
  *
  * All of it runs on the loop thread. Each operation answers through its callback exactly once, at once or later, unless
@@ -74,6 +74,13 @@ void service_run(Service *s, const Caller *caller, RunRequest *request, service_
 /* ---- looking ---- */
 
 void service_get(Service *s, const char *task_id, service_task_t callback, void *userdata);
+
+/* A task that has not ended, as memory has it; NULL if there is none with that id. Borrowed until the loop turns. */
+const TaskRow *service_open_task(Service *s, const char *task_id);
+/* All of them: start with *cursor 0, NULL at the end. */
+const TaskRow *service_next_open_task(Service *s, size_t *cursor);
+/* Counters of this moment; all absent if no such task is open. */
+void service_read_usage(Service *s, const char *task_id, Usage *ret);
 
 typedef struct ListPage {
         TaskRow *const *tasks;

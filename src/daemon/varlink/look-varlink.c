@@ -5,11 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include "basic/parse.h"
 #include "basic/strings.h"
+#include "daemon/service/parameters.h"
 #include "daemon/varlink/registry-varlink-internal.h"
 
-#define LIST_LIMIT_DEFAULT     100
 #define SNAPSHOT_LIMIT_DEFAULT 1000
 #define SNAPSHOT_LIMIT_MAX     10000
 
@@ -85,80 +84,10 @@ ADAPTER_HANDLER(adapter_wait)
 
 /* ---- List ---- */
 
-typedef struct ListParameters {
-        const char *status, *subsystem, *task_type, *created_by, *cursor;
-        int64_t owner_uid, since, until, limit;
-} ListParameters;
-
-#define FIELD(member, type)                                                        \
-        {                                                                          \
-#                member, JSON_FIELD_##type, offsetof(ListParameters, member), 0, 0 \
-        }
-static const JsonField list_fields[] = {
-        FIELD(status, STRING),     FIELD(subsystem, STRING),  FIELD(task_type, STRING),
-        FIELD(owner_uid, INTEGER), FIELD(created_by, STRING), FIELD(since, INTEGER),
-        FIELD(until, INTEGER),     FIELD(limit, INTEGER),     FIELD(cursor, STRING),
-};
-#undef FIELD
-
-/* "active,pending" */
-static int parse_status(const char *text, uint32_t *ret_mask, ReeveError *e)
-{
-        _cleanup_free_ char *copy = strdup(text);
-        uint32_t mask = 0;
-        char *rest;
-
-        if (!copy)
-                return reeve_error_errno(e, ENOMEM, NULL, "cannot list");
-        for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest)) {
-                TaskState s = task_state_from_name(word);
-                if (s < 0)
-                        return reeve_error_set(
-                                        e, REEVE_ERROR_INVALID_ARGUMENT, "status",
-                                        "'%.40s' is none of pending, active, verifying, completed, failed, "
-                                        "cancelled, lost",
-                                        word);
-                mask |= SM_BIT(s);
-        }
-        *ret_mask = mask;
-        return 0;
-}
-
-static int parse_list(const ListParameters *p, StoreFilter *f, ReeveError *e)
-{
-        uint64_t cursor = 0;
-        int r;
-
-        if (p->status && (r = parse_status(p->status, &f->status_mask, e)) < 0)
-                return r;
-        if (p->limit < 1 || p->limit > STORE_LIST_MAX)
-                return reeve_error_set(e, REEVE_ERROR_LIMIT_EXCEEDED, "limit", "must be 1 to %d",
-                                       STORE_LIST_MAX);
-        if (p->cursor && (parse_u64(p->cursor, &cursor) < 0 || cursor > INT64_MAX))
-                return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "cursor", "not one that List gave");
-        if (p->since < 0)
-                return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "since", "must not be negative");
-        if (p->until < 0)
-                return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "until", "must not be negative");
-        if (p->owner_uid < -1 || p->owner_uid > UINT32_MAX)
-                return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "owner_uid", "not a user id");
-
-        f->subsystem = p->subsystem;
-        f->task_type = p->task_type;
-        f->created_by = p->created_by;
-        f->owner_uid = p->owner_uid;
-        f->since = (usec_t)p->since;
-        f->until = (usec_t)p->until;
-        f->before_seq = (int64_t)cursor;
-        f->limit = (unsigned)p->limit;
-        return 0;
-}
-
 /* A list that goes on: the filter must outlive the call's parameters. */
 typedef struct ListPending {
         Pending *pending;
         json_t *parameters;
-        ListParameters p;
         StoreFilter filter;
 } ListPending;
 
@@ -169,20 +98,6 @@ static void list_pending_free(ListPending *l)
         free(l);
 }
 
-static json_t *page_to_json(const Caller *caller, const ListPage *page)
-{
-        _cleanup_json_ json_t *tasks = json_array();
-        char cursor[24];
-
-        for (size_t i = 0; tasks && i < page->n; i++)
-                if (json_array_append_new(tasks, adapter_task(caller, page->tasks[i])) < 0)
-                        return NULL;
-        if (!tasks)
-                return NULL;
-        snprintf(cursor, sizeof(cursor), "%lld", (long long)page->cursor);
-        return json_pack("{sO ss*}", "tasks", tasks, "cursor", page->cursor > 0 ? cursor : NULL);
-}
-
 static void on_list_page(const ReeveError *error, const ListPage *page, void *userdata)
 {
         ListPending *l = ASSERT_PTR(userdata);
@@ -191,7 +106,7 @@ static void on_list_page(const ReeveError *error, const ListPage *page, void *us
         if (error)
                 varlink_call_reeve_error(call, error);
         else if (varlink_call_wants_more(call) && page->cursor > 0) {
-                json_t *reply = page_to_json(&l->pending->caller, page);
+                json_t *reply = list_page_to_json(&l->pending->caller, page);
                 l->filter.before_seq = page->cursor;
                 if (reply && varlink_call_notify(call, reply) >= 0) {
                         service_list(l->pending->adapter->service, &l->filter, on_list_page, l);
@@ -199,7 +114,7 @@ static void on_list_page(const ReeveError *error, const ListPage *page, void *us
                 }
                 adapter_reply(call, NULL);
         } else
-                adapter_reply(call, page_to_json(&l->pending->caller, page));
+                adapter_reply(call, list_page_to_json(&l->pending->caller, page));
         list_pending_free(l);
 }
 
@@ -212,13 +127,7 @@ ADAPTER_HANDLER(adapter_list)
         if (!l)
                 return -ENOMEM;
         l->parameters = json_incref(parameters);
-        l->p.owner_uid = -1;
-        l->p.limit = LIST_LIMIT_DEFAULT;
-        if (adapter_dispatch(call, parameters, list_fields, ELEMENTSOF(list_fields), &l->p) < 0) {
-                list_pending_free(l);
-                return 0;
-        }
-        if (parse_list(&l->p, &l->filter, &e) < 0) {
+        if (list_parameters_parse(parameters, &l->filter, &e) < 0) {
                 list_pending_free(l);
                 return varlink_call_reeve_error(call, &e);
         }
@@ -296,15 +205,6 @@ ADAPTER_HANDLER(adapter_snapshots)
 
 /* ---- Stats ---- */
 
-static json_t *counts_to_json(const int64_t by_status[_TASK_STATE_MAX])
-{
-        json_t *o = json_object();
-
-        for (int s = 0; o && s < _TASK_STATE_MAX; s++)
-                json_object_set_new_nocheck(o, task_state_name(s), json_integer(by_status[s]));
-        return o;
-}
-
 static void on_stats(const ReeveError *error, const ServiceStats *s, void *userdata)
 {
         _cleanup_(pending_freep) Pending *p = ASSERT_PTR(userdata);
@@ -313,19 +213,11 @@ static void on_stats(const ReeveError *error, const ServiceStats *s, void *userd
                 varlink_call_reeve_error(p->call, error);
                 return;
         }
-        json_t *subsystems = json_object();
-        for (size_t i = 0; subsystems && i < s->counts->n_subsystems; i++)
-                json_object_set_new(subsystems, s->counts->subsystems[i].name,
-                                    counts_to_json(s->counts->subsystems[i].by_status));
-        adapter_reply(p->call,
-                      json_pack("{ss sI so* so* sI sI sI sI sI sI}", "version", REEVE_VERSION, "uptime_usec",
-                                (json_int_t)s->uptime_usec, "counts", counts_to_json(s->counts->by_status),
-                                "subsystems", subsystems, "commits", (json_int_t)s->store.commits,
-                                "rows_written", (json_int_t)s->store.rows, "database_bytes",
-                                (json_int_t)s->counts->database_bytes, "wal_bytes",
-                                (json_int_t)s->counts->wal_bytes, "connections",
-                                (json_int_t)varlink_server_connections(p->adapter->server), "last_event",
-                                (json_int_t)s->last_event));
+        json_t *o = service_stats_to_json(s);
+        if (o)
+                json_object_set_new_nocheck(o, "connections",
+                                            json_integer(varlink_server_connections(p->adapter->server)));
+        adapter_reply(p->call, o);
 }
 
 ADAPTER_HANDLER(adapter_stats)

@@ -5,6 +5,7 @@
 
 #include "common/json/json.h"
 #include "daemon/model/task-json.h"
+#include "daemon/service/results.h"
 #include "daemon/varlink/registry-varlink.h"
 
 struct RegistryVarlink {
@@ -32,9 +33,6 @@ DEFINE_CLEANUP_FUNC(Pending *, pending_free)
 /* Service callbacks whose userdata is a Pending, which they free: reply {task}, and reply {}. */
 void pending_reply_task(const ReeveError *error, const TaskRow *task, void *userdata);
 void pending_reply_done(const ReeveError *error, void *userdata);
-
-/* The task as this caller may see it. NULL when memory is short. */
-json_t *adapter_task(const Caller *caller, const TaskRow *task);
 
 /* Answers with a reply that may be NULL for want of memory. */
 void adapter_reply(VarlinkCall *call, json_t *parameters);

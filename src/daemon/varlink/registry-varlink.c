@@ -94,11 +94,6 @@ Pending *pending_free(Pending *p)
         return NULL;
 }
 
-json_t *adapter_task(const Caller *caller, const TaskRow *task)
-{
-        return task_row_to_json(task, caller_owns(caller, task) ? TASK_VIEW_PRIVATE : TASK_VIEW_PUBLIC);
-}
-
 void adapter_reply(VarlinkCall *call, json_t *parameters)
 {
         if (parameters)
@@ -125,7 +120,7 @@ void pending_reply_task(const ReeveError *error, const TaskRow *task, void *user
         if (error)
                 varlink_call_reeve_error(p->call, error);
         else
-                adapter_reply(p->call, json_pack("{so*}", "task", adapter_task(&p->caller, task)));
+                adapter_reply(p->call, json_pack("{so*}", "task", task_row_to_json_for(&p->caller, task)));
 }
 
 void pending_reply_done(const ReeveError *error, void *userdata)

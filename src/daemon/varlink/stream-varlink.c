@@ -169,7 +169,7 @@ static json_t *event_task(const Caller *caller, const ServiceEvent *event)
         json_t *task;
 
         if (event->task)
-                return adapter_task(caller, event->task);
+                return task_row_to_json_for(caller, event->task);
         if (json_parse(event->detail, strlen(event->detail), 16, &task, NULL) < 0)
                 return NULL;
         return task;
