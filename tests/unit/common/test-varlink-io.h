@@ -104,10 +104,13 @@ static inline void expect_reply(Fixture *f, VarlinkClient *c, const char *error,
         varlink_reply_done(&reply);
 }
 
-static inline void write_raw(Fixture *f, int fd, const char *data, size_t n)
+/* Writes everything, or what there is until the other side has cut the connection: then false. */
+static inline bool write_until_cut(Fixture *f, int fd, const char *data, size_t n)
 {
         while (n > 0) {
                 ssize_t k = send(fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+                if (k < 0 && (errno == EPIPE || errno == ECONNRESET))
+                        return false;
                 if (k < 0 && errno != EAGAIN)
                         fail_msg("send: %s", strerror(errno));
                 if (k > 0) {
@@ -116,6 +119,13 @@ static inline void write_raw(Fixture *f, int fd, const char *data, size_t n)
                 }
                 run_until_idle(f);
         }
+        return true;
+}
+
+static inline void write_raw(Fixture *f, int fd, const char *data, size_t n)
+{
+        if (!write_until_cut(f, fd, data, n))
+                fail_msg("the connection was cut while it was written to");
 }
 
 /* Is the connection closed from the other side (after what is there to read)? */
