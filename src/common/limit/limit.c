@@ -68,7 +68,7 @@ static int parse_device(const char *text, LimitValue *v)
 {
         size_t n = strcspn(text, " ");
 
-        if (text[n] == '\0' || n >= sizeof(v->device) || strspn(text, "0123456789:") != n)
+        if (n == 0 || text[n] == '\0' || n >= sizeof(v->device) || strspn(text, "0123456789:") != n)
                 return -EINVAL;
         memcpy(v->device, text, n);
         return parse_amount(text + n + 1, &v->amount);

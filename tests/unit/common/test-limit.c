@@ -61,6 +61,7 @@ static void test_bad(void **state _unused_)
                 { "AllowedCPUs", "", -EINVAL },
                 { "AllowedCPUs", "0;1", -EINVAL },
                 { "AllowedCPUs", "0\n1", -EINVAL },
+                { "IOReadIOPSMax", " 5", -EINVAL },
                 { "IOReadIOPSMax", "8:0", -EINVAL },
                 { "IOReadIOPSMax", "8:0 ", -EINVAL },
                 { "IOReadIOPSMax", "8:0 x", -EINVAL },
