@@ -22,8 +22,8 @@
  *     ReadUsage   a(su) -> a(sutttttt)     (task, attempt, user_usec, system_usec, rss_bytes, read_bytes,
  *                                           write_bytes, processes); tasks that are gone are left out
  *     Forget      a(su)                    removes records that have ended; unknown ones are ignored
- *     Describe    -> a(sbss)               what this host and launcher can do: (name, can it, value, hint), see
- *                                          launcher/control.c
+ *     Describe    -> s backend, s pool, u controllers      what this host gives: the best backend, its cgroup pool ("" without
+ *                                          one), the controllers that leaves have (1 << CgroupController)
  *
  * Errors are "io.reeve.Error.<Name>" of the error table. For ExecFailed the message is "<errno> <path>"; for
  * all others "<field>: <sentence>", or the sentence alone. A field has no space. */

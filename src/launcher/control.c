@@ -6,14 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 
 #include "basic/crash.h"
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "basic/strings.h"
-#include "common/cgroup/cgroup.h"
-#include "common/limit/limit.h"
 #include "common/proc/proc.h"
 #include "launcher/launcher.h"
 
@@ -238,44 +235,10 @@ int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         return r < 0 ? r : sd_bus_message_send(answer);
 }
 
-static int append_fact(sd_bus_message *m, const char *name, bool ok, const char *value, const char *hint)
-{
-        return sd_bus_message_append(m, "(sbss)", name, ok, value, hint);
-}
-
 int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 {
         const Launcher *l = ASSERT_PTR(userdata);
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
-        bool cgroup = l->backend == RECORD_BACKEND_CGROUP;
-        char limits[512] = "";
-        const LimitKind *k;
-        size_t n = 0;
 
-        for (size_t i = 0; (k = limit_kind(i)) && n < sizeof(limits); i++)
-                if (l->pool.controllers & (UINT32_C(1) << k->controller))
-                        n += (size_t)snprintf(limits + n, sizeof(limits) - n, "%s%s", n ? " " : "", k->name);
-
-        int r = sd_bus_message_new_method_return(m, &answer);
-        if (r >= 0)
-                r = sd_bus_message_open_container(answer, 'a', "(sbss)");
-        if (r >= 0)
-                r = append_fact(answer, "backend", cgroup, record_backend_name(l->backend),
-                                cgroup ? ""
-                                       : "no cgroup v2 may be written: no limits, no freezing, rusage only");
-        if (r >= 0)
-                r = append_fact(answer, "pool", cgroup, l->pool.path, "");
-        for (int c = 0; r >= 0 && c < _CGROUP_CONTROLLER_MAX; c++) {
-                bool has = l->pool.controllers & (UINT32_C(1) << c);
-                char text[64];
-
-                snprintf(text, sizeof(text), "%s controller", cgroup_controller_name((CgroupController)c));
-                r = append_fact(answer, text, has, has ? "cgroup v2" : "absent",
-                                has ? "" : "cgroup v2 does not have it here; version 1 may hold it");
-        }
-        if (r >= 0)
-                r = append_fact(answer, "limits", n > 0, n > 0 ? limits : "none", "");
-        if (r >= 0)
-                r = sd_bus_message_close_container(answer);
-        return r < 0 ? r : sd_bus_message_send(answer);
+        return sd_bus_reply_method_return(m, "ssu", record_backend_name(l->backend), l->pool.path,
+                                          l->pool.controllers);
 }

@@ -31,7 +31,7 @@ static const sd_bus_vtable vtable[] = {
         METHOD("SetDeadline", "sut", "", method_act),
         METHOD("ReadUsage", "a(su)", "a(sutttttt)", method_read_usage),
         METHOD("Forget", "a(su)", "", method_forget),
-        METHOD("Describe", "", "a(sbss)", method_describe),
+        METHOD("Describe", "", "ssu", method_describe),
         SD_BUS_VTABLE_END,
 };
 

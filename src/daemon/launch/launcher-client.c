@@ -546,27 +546,19 @@ int launcher_client_read_usage(LauncherClient *c, const char *const *task_ids, c
         return send(c, m, on_usage, &(Call){ .usage = callback, .userdata = userdata }, NULL);
 }
 
-#define FACTS_MAX 64
-
 static int on_described(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         Call *call = ASSERT_PTR(userdata);
-        LauncherFact facts[FACTS_MAX];
-        size_t n = 0;
+        LauncherHost host;
         ReeveError e;
-        int ok;
 
         const ReeveError *error = reply_error(m, &e);
         if (!error) {
-                int r = sd_bus_message_enter_container(m, 'a', "(sbss)");
-                while (r > 0 && n < FACTS_MAX &&
-                       (r = sd_bus_message_read(m, "(sbss)", &facts[n].name, &ok, &facts[n].value,
-                                                &facts[n].hint)) > 0)
-                        facts[n++].ok = ok;
+                int r = sd_bus_message_read(m, "ssu", &host.backend, &host.pool, &host.controllers);
                 if (r < 0)
                         error = bad_reply(r, &e);
         }
-        call->described(error, facts, error ? 0 : n, call->userdata);
+        call->described(error, error ? NULL : &host, call->userdata);
         return 0;
 }
 

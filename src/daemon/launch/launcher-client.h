@@ -83,14 +83,13 @@ typedef void (*launcher_usage_t)(const LauncherUsage *usages, size_t n, void *us
 int launcher_client_read_usage(LauncherClient *c, const char *const *task_ids, const unsigned *attempts,
                                size_t n, launcher_usage_t callback, void *userdata);
 
-/* What the launcher says of this host: name and text of each entry of Describe. */
-typedef struct LauncherFact {
-        const char *name;
-        bool ok;
-        const char *value;
-        const char *hint; /* "" : none */
-} LauncherFact;
-typedef void (*launcher_described_t)(const ReeveError *error, const LauncherFact *facts, size_t n,
-                                     void *userdata);
+/* What the launcher says of this host; valid during the callback. */
+typedef struct LauncherHost {
+        const char *backend;  /* "cgroup" or "process" */
+        const char *pool;     /* relative to the cgroup2 mount; "" without one */
+        uint32_t controllers; /* that tasks have: 1 << CgroupController */
+} LauncherHost;
+/* `host` is NULL on error. */
+typedef void (*launcher_described_t)(const ReeveError *error, const LauncherHost *host, void *userdata);
 int launcher_client_describe(LauncherClient *c, launcher_described_t callback, void *userdata,
                              ReeveError *reterr);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What this host can measure and enforce: the launcher tells what its cgroups and kernel offer, we add what is ours (database,
- * space, backups). Without the launcher the answer says so instead of failing: that is when it is needed most. */
+/* What this host can measure and enforce: the launcher tells which backend and controllers it has, and the
+ * sentences are made here, where no privilege is; we add what is ours (database, space, backups). Without the launcher the answer says so instead of failing: that is when it is needed most. */
 
 #include <errno.h>
 #include <stdio.h>
 #include <sys/statvfs.h>
 
 #include "basic/strings.h"
+#include "common/limit/limit.h"
 #include "daemon/service/service-internal.h"
 
 #define CHECKS_MAX   80
@@ -20,6 +21,7 @@ typedef struct DoctorOp {
         DoctorCheck checks[CHECKS_MAX];
         size_t n;
         char path[PATH_MAX], space[64], wal[64];
+        char controllers[_CGROUP_CONTROLLER_MAX][32], limits[512];
 } DoctorOp;
 
 static void add(DoctorOp *op, const char *name, bool ok, const char *value, const char *hint)
@@ -52,60 +54,97 @@ static void check_own(DoctorOp *op)
         }
 }
 
-/* Each group of counters, where its numbers come from, and from where without the controller. `controller` is the name
- * of the launcher's fact. */
+/* Each group of counters, where its numbers come from, and from where without the controller. ANY_CGROUP: a
+ * cgroup is enough. */
+#define ANY_CGROUP _CGROUP_CONTROLLER_MAX
+
 typedef struct Counters {
-        const char *name, *controller, *exact;
+        const char *name;
+        CgroupController controller;
+        const char *exact;
         const char *otherwise; /* NULL: then it is not known */
         const char *hint;
 } Counters;
 
 static const Counters counters[] = {
-        { "counters: cpu time", "pool", "kernel-final, cpu.stat", "rusage",
+        { "counters: cpu time", ANY_CGROUP, "kernel-final, cpu.stat", "rusage",
           "without a cgroup only processes that were waited for are counted" },
-        { "counters: cpu throttling", "cpu controller", "kernel-final, cpu.stat", NULL,
+        { "counters: cpu throttling", CGROUP_CPU, "kernel-final, cpu.stat", NULL,
           "needs the cpu controller in cgroup v2" },
-        { "counters: memory peak", "memory controller", "kernel-final, memory.peak", "rusage or procfs",
+        { "counters: memory peak", CGROUP_MEMORY, "kernel-final, memory.peak", "rusage or procfs",
           "the largest process, or the highest sum that was sampled; without page cache" },
-        { "counters: oom kills", "memory controller", "kernel-final, memory.events", NULL,
+        { "counters: oom kills", CGROUP_MEMORY, "kernel-final, memory.events", NULL,
           "needs the memory controller in cgroup v2" },
-        { "counters: io", "io controller", "kernel-final, io.stat", "procfs",
+        { "counters: io", CGROUP_IO, "kernel-final, io.stat", "procfs",
           "bytes by /proc/PID/io; operations are not known" },
-        { "counters: processes", "pids controller", "kernel-final, pids.peak", NULL,
+        { "counters: processes", CGROUP_PIDS, "kernel-final, pids.peak", NULL,
           "needs the pids controller in cgroup v2" },
 };
 
-static bool has_fact(const LauncherFact *facts, size_t n, const char *name)
+static bool has_cgroup(const LauncherHost *host)
 {
-        for (size_t i = 0; i < n; i++)
-                if (streq(facts[i].name, name))
-                        return facts[i].ok;
-        return false;
+        return streq(host->backend, record_backend_name(RECORD_BACKEND_CGROUP));
 }
 
-static void check_counters(DoctorOp *op, const LauncherFact *facts, size_t n)
+static void check_counters(DoctorOp *op, const LauncherHost *host)
 {
         for (size_t i = 0; i < ELEMENTSOF(counters); i++) {
                 const Counters *c = counters + i;
-                bool exact = has_fact(facts, n, c->controller);
+                bool exact = c->controller == ANY_CGROUP
+                                             ? has_cgroup(host)
+                                             : host->controllers & (UINT32_C(1) << c->controller);
 
                 add(op, c->name, exact, exact ? c->exact : c->otherwise ?: "not known", exact ? NULL : c->hint);
         }
 }
 
-static void on_described(const ReeveError *error, const LauncherFact *facts, size_t n, void *userdata)
+static void add_backend(DoctorOp *op, const LauncherHost *host)
+{
+        bool cgroup = has_cgroup(host);
+
+        add(op, "backend", cgroup, host->backend,
+            cgroup ? NULL : "no cgroup v2 may be written: no limits, no freezing, rusage only");
+        add(op, "pool", cgroup, host->pool, NULL);
+}
+
+static void add_controllers(DoctorOp *op, const LauncherHost *host)
+{
+        for (int c = 0; c < _CGROUP_CONTROLLER_MAX; c++) {
+                bool has = host->controllers & (UINT32_C(1) << c);
+
+                snprintf(op->controllers[c], sizeof(op->controllers[c]), "%s controller",
+                         cgroup_controller_name((CgroupController)c));
+                add(op, op->controllers[c], has, has ? "cgroup v2" : "absent",
+                    has ? NULL : "cgroup v2 does not have it here; version 1 may hold it");
+        }
+}
+
+static void add_limits(DoctorOp *op, const LauncherHost *host)
+{
+        const LimitKind *k;
+        size_t n = 0;
+
+        for (size_t i = 0; (k = limit_kind(i)) && n < sizeof(op->limits); i++)
+                if (host->controllers & (UINT32_C(1) << k->controller))
+                        n += (size_t)snprintf(op->limits + n, sizeof(op->limits) - n, "%s%s", n ? " " : "",
+                                              k->name);
+        add(op, "limits", n > 0, n > 0 ? op->limits : "none", NULL);
+}
+
+static void on_described(const ReeveError *error, const LauncherHost *host, void *userdata)
 {
         _cleanup_free_ DoctorOp *op = ASSERT_PTR(userdata);
 
         if (error)
                 add(op, "launcher", false, "cannot be reached",
                     "nothing can be started or signalled; running tasks go on and are accounted for");
-        else
+        else {
                 add(op, "launcher", true, "connected", NULL);
-        for (size_t i = 0; i < n; i++)
-                add(op, facts[i].name, facts[i].ok, facts[i].value, facts[i].hint[0] ? facts[i].hint : NULL);
-        if (!error)
-                check_counters(op, facts, n);
+                add_backend(op, host);
+                add_controllers(op, host);
+                add_limits(op, host);
+                check_counters(op, host);
+        }
         op->callback(op->checks, op->n, op->userdata);
 }
 
@@ -126,5 +165,5 @@ void service_doctor(Service *s, service_doctor_t callback, void *userdata)
         op->userdata = userdata;
         check_own(op);
         if (launcher_client_describe(s->launcher, on_described, op, &e) < 0)
-                on_described(&e, NULL, 0, op);
+                on_described(&e, NULL, op);
 }
