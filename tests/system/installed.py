@@ -123,8 +123,12 @@ def processes(pattern):
 
 
 def leftovers():
-    """Cgroups of tasks, and keepers."""
-    leaves = []
-    for path, directories, _ in os.walk("/sys/fs/cgroup/reeve.pool/tasks"):
-        leaves += [os.path.join(path, d) for d in directories if re.search(r"\.\d+$", d)]
+    """Cgroups of tasks that have ended, after the moment that a keeper takes to remove its own."""
+    for _ in range(50):
+        leaves = []
+        for path, directories, _ in os.walk("/sys/fs/cgroup/reeve.pool/tasks"):
+            leaves += [os.path.join(path, d) for d in directories if re.search(r"\.\d+$", d)]
+        if not leaves:
+            return []
+        sh("true")
     return leaves
