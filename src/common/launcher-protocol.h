@@ -14,6 +14,7 @@
  *                     deadline t           backstop, CLOCK_BOOTTIME usec
  *                     grace t              usec
  *                     output_cap t         bytes
+ *                     priority u           1 to 10, 5 if absent: cpu.weight and io.weight among the tasks of one uid
  *     Signal      s task, u attempt, i signal, b whole     (main process, or every process of the task)
  *     Kill        s task, u attempt                        (cgroup.kill)
  *     Freeze      s task, u attempt

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 
 #include "common/clock.h"
 
@@ -105,9 +106,12 @@ static int check_rlimits(const Launcher *l, const Spec *s, ReeveError *reterr)
         for (int i = 0; i < RLIM_NLIMITS; i++) {
                 const SpecRlimit *wanted = s->rlimits + i;
 
-                if (wanted->set && (wanted->hard > l->rlimits[i].rlim_max || wanted->soft > wanted->hard))
-                        return deny(reterr, spec_rlimit_name(i) ?: "rlimit",
-                                    "a resource limit may only be lowered");
+                char field[32];
+
+                if (!wanted->set || (wanted->hard <= l->rlimits[i].rlim_max && wanted->soft <= wanted->hard))
+                        continue;
+                snprintf(field, sizeof(field), "Limit%s", spec_rlimit_name(i) ?: "");
+                return deny(reterr, field, "a resource limit may only be lowered");
         }
         return 0;
 }
@@ -125,9 +129,9 @@ static int check_own(const Launcher *l, const Spec *s, uid_t author, const User 
                 if (!has_group(u, s->groups[i]))
                         return deny(reterr, "groups", "the user is not a member of that group");
         if (s->nice < 0)
-                return deny(reterr, "nice", "only root may raise the scheduling priority");
+                return deny(reterr, "Nice", "only root may raise the scheduling priority");
         if (s->has_oom_score_adjust && s->oom_score_adjust < 0)
-                return deny(reterr, "oom-score-adjust", "only root may protect from the OOM killer");
+                return deny(reterr, "OOMScoreAdjust", "only root may protect from the OOM killer");
         return check_rlimits(l, s, reterr);
 }
 

@@ -108,15 +108,11 @@ static int choose_backend(Launch *x, ReeveError *reterr)
         const char *wanted = x->request.backend;
 
         x->backend = x->l->backend;
-        if (streq(wanted, "process"))
-                x->backend = RECORD_BACKEND_PROCESS;
-        else if (wanted[0] && !streq(wanted, "cgroup"))
-                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
-                                       "there is no backend '%s'", wanted);
-        else if (wanted[0] && x->backend != RECORD_BACKEND_CGROUP)
-                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
-                                       "this host has no cgroup v2 that may be written");
-        return 0;
+        if (!wanted[0] || streq(wanted, record_backend_name(x->backend)))
+                return 0;
+        /* Without a cgroup a task would be outside of its user's sub-tree: where there are cgroups, nobody gets that. */
+        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                               "this launcher has backend %s only", record_backend_name(x->backend));
 }
 
 static int check_ticket(Launch *x, ReeveError *reterr)
@@ -215,6 +211,8 @@ static int prepare(Launch *x, sd_bus_message *m, ReeveError *reterr)
         r = limits_resolve(x->limits, x->spec.limits, x->spec.n_limits, controllers, reterr);
         if (r >= 0)
                 r = limits_resolve(x->limits, x->request.limits, x->request.n_limits, controllers, reterr);
+        if (r >= 0)
+                r = limits_add_priority(x->limits, x->request.priority, controllers, reterr);
         if (r >= 0)
                 r = connect_stdio(x, reterr);
         if (r >= 0)

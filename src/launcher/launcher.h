@@ -73,6 +73,9 @@ int watch_adopting(Launcher *l, pid_t pid, const char *name, int task_fd);
 /* Watches a keeper of an earlier launcher. `task_fd` as above. */
 int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start, int task_fd);
 
+/* Looks at the record again after a while. `task_fd` as above. */
+int watch_again(Launcher *l, const char *name, usec_t after_usec, int task_fd);
+
 /* Reaps what has ended; on SIGCHLD. */
 int watch_on_sigchld(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata);
 

@@ -69,6 +69,30 @@ int limits_resolve(LimitSettings *s, const SpecLimit *limits, size_t n, uint32_t
         return r;
 }
 
+int limits_add_priority(LimitSettings *s, uint32_t priority, uint32_t controllers, ReeveError *reterr)
+{
+        static const char *const names[] = { "CPUWeight", "IOWeight" };
+
+        assert(s);
+
+        if (priority < LIMIT_PRIORITY_MIN || priority > LIMIT_PRIORITY_MAX)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "priority",
+                                       "it is not 1 to 10");
+        if (priority == LIMIT_PRIORITY_NORMAL) /* a leaf is born with it */
+                return 0;
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                LimitSetting wish = { .kind = limit_kind_find(names[i]), .is_wish = true };
+                bool is_set = !(controllers & (UINT32_C(1) << wish.kind->controller));
+
+                for (size_t k = 0; k < s->n; k++)
+                        is_set |= s->items[k].kind == wish.kind;
+                wish.value.amount = limit_priority_weight(priority);
+                if (!is_set && s->n < ELEMENTSOF(s->items))
+                        s->items[s->n++] = wish;
+        }
+        return 0;
+}
+
 /* Are there hierarchies of version 1? A line of /proc/self/cgroup for anything but "0::" says so. */
 static bool host_is_hybrid(void)
 {
@@ -120,7 +144,7 @@ int limits_apply(int leaf_fd, const char *leaf_path, const LimitSettings *s, Ree
                 if (write_by_library(leaf_path, k, text) >= 0)
                         continue;
                 int r = fd_write_file_at(leaf_fd, k->file, text);
-                if (r < 0)
+                if (r < 0 && !s->items[i].is_wish)
                         return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, k->file,
                                                "the kernel refuses '%s': %s", text, strerrordesc_np(-r));
         }

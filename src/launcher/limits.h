@@ -10,6 +10,7 @@
 typedef struct LimitSetting {
         const LimitKind *kind;
         LimitValue value;
+        bool is_wish; /* a kernel that cannot do it is not an error */
 } LimitSetting;
 
 typedef struct LimitSettings {
@@ -22,6 +23,10 @@ typedef struct LimitSettings {
  * this host (whose leaves have `controllers`) cannot enforce. */
 int limits_resolve(LimitSettings *s, const SpecLimit *limits, size_t n, uint32_t controllers,
                    ReeveError *reterr);
+
+/* Adds the weights of a priority where the host has the controllers and nobody set a weight. A priority is a wish among
+ * one's own tasks, not a limit: where it cannot have an effect it is not refused. InvalidArgument if it is none. */
+int limits_add_priority(LimitSettings *s, uint32_t priority, uint32_t controllers, ReeveError *reterr);
 
 /* Puts them in force in a leaf. */
 int limits_apply(int leaf_fd, const char *leaf_path, const LimitSettings *s, ReeveError *reterr);

@@ -19,10 +19,14 @@
 #include "basic/dir.h"
 #include "basic/fd.h"
 #include "basic/log.h"
+#include "common/clock.h"
 #include "common/proc/proc.h"
 #include "launcher/keeper.h"
 #include "launcher/launcher.h"
 #include "launcher/spent.h"
+
+#define ADOPTIONS_AT_ONCE    5
+#define ADOPTIONS_PAUSE_USEC USEC_PER_SEC
 
 void recover_undo(Launcher *l, const Record *r, const char *name)
 {
@@ -35,6 +39,13 @@ void recover_undo(Launcher *l, const Record *r, const char *name)
         (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
         unlinkat(l->output_fd, name, 0);
         unlinkat(l->records_fd, name, 0);
+}
+
+/* Whatever kills the keepers of a task one after the other must not keep the launcher from everything else. */
+static bool is_too_soon(const Record *r)
+{
+        return r->adoptions >= ADOPTIONS_AT_ONCE &&
+               usec_sub(clock_boottime(clock_system()), r->adopted_boottime_usec) < ADOPTIONS_PAUSE_USEC;
 }
 
 static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int kept_fd)
@@ -61,6 +72,8 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int ke
                 k.task_parent = getpid();
 
         record_set_flag(r, RECORD_FLAG_ADOPTED);
+        r->adoptions++;
+        r->adopted_boottime_usec = clock_boottime(clock_system());
         pid_t pid = keeper_clone(l->pool.keepers_fd);
         if (pid == 0)
                 keeper_run(&k);
@@ -95,7 +108,9 @@ static int recover_locked(Launcher *l, Record *r, int fd, const char *name, int 
 
         switch (record_phase(r)) {
         case RECORD_STARTED:
-                if (this_boot)
+                if (this_boot && is_too_soon(r))
+                        watch_again(l, name, ADOPTIONS_PAUSE_USEC, TAKE_FD(*task_fd));
+                else if (this_boot)
                         adopt(l, r, fd, name, TAKE_FD(*task_fd));
                 return 0;
         case RECORD_ENDED:

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "basic/strings.h"
+#include "common/limit/limit.h"
 
 #define ADDED_ENV_PREFIX "REEVE_"
 
@@ -58,6 +59,8 @@ static int read_added_entry(Request *q, sd_bus_message *m, const char *name, Ree
                 return sd_bus_message_read(m, "v", "t", &q->deadline_boottime_usec);
         if (streq(name, "grace"))
                 return sd_bus_message_read(m, "v", "t", &q->grace_usec);
+        if (streq(name, "priority"))
+                return sd_bus_message_read(m, "v", "u", &q->priority);
         if (streq(name, "output_cap"))
                 return sd_bus_message_read(m, "v", "t", &q->output_cap_bytes);
         bool limits = streq(name, "limits");
@@ -106,7 +109,10 @@ int request_read(Request *q, sd_bus_message *m, ReeveError *reterr)
         assert(q);
         assert(m);
 
-        *q = (Request){ .backend = "", .deadline_boottime_usec = UINT64_MAX, .grace_usec = UINT64_MAX };
+        *q = (Request){ .backend = "",
+                        .deadline_boottime_usec = UINT64_MAX,
+                        .grace_usec = UINT64_MAX,
+                        .priority = LIMIT_PRIORITY_NORMAL };
         int r = sd_bus_message_read(m, "h", &q->spec_fd);
         if (r >= 0)
                 r = sd_bus_message_read_array(m, 'y', &ticket, &size);

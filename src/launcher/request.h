@@ -21,6 +21,7 @@ typedef struct Request {
         size_t n_env;
         uint64_t deadline_boottime_usec, grace_usec,
                         output_cap_bytes; /* UINT64_MAX, UINT64_MAX, 0: not given */
+        uint32_t priority;                /* LIMIT_PRIORITY_MIN to _MAX */
         int fds[SPEC_STDIO_COUNT];
         size_t n_fds;
 } Request;

@@ -192,25 +192,31 @@ static int on_retry(sd_event_source *s, uint64_t now, void *userdata)
         return on_stranger(s, -1, 0, userdata);
 }
 
-int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start, int task_fd)
+int watch_again(Launcher *l, const char *name, usec_t after_usec, int task_fd)
 {
         _cleanup_(watched_freep) Watched *w = watched_new(l, 0, name, task_fd);
-        int r;
 
         if (!w)
                 return -ENOMEM;
+        int r = sd_event_add_time_relative(l->event, &w->event, CLOCK_MONOTONIC, after_usec, 0, on_retry, w);
+        if (r >= 0)
+                TAKE_PTR(w);
+        return r;
+}
+
+int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start, int task_fd)
+{
         _cleanup_fd_ int fd = proc_open(l->proc_fd, pid, start);
-        if (fd >= 0)
-                r = sd_event_add_io(l->event, &w->event, fd, EPOLLIN, on_stranger, w);
-        else /* the lock is held by a child on its way to exec */
-                r = sd_event_add_time_relative(l->event, &w->event, CLOCK_MONOTONIC, RETRY_USEC, 0, on_retry,
-                                               w);
+        if (fd < 0) /* the lock is held by a child on its way to exec */
+                return watch_again(l, name, RETRY_USEC, task_fd);
+        _cleanup_(watched_freep) Watched *w = watched_new(l, 0, name, task_fd);
+        if (!w)
+                return -ENOMEM;
+        int r = sd_event_add_io(l->event, &w->event, fd, EPOLLIN, on_stranger, w);
         if (r < 0)
                 return r;
-        if (fd >= 0) {
-                sd_event_source_set_io_fd_own(w->event, true);
-                TAKE_FD(fd);
-        }
+        sd_event_source_set_io_fd_own(w->event, true);
+        TAKE_FD(fd);
         TAKE_PTR(w);
         return 0;
 }

@@ -278,6 +278,19 @@ def spinning(host, clock, task, c):
 
 
 @timed
+def test_priority_is_a_weight(host):
+    """Each step is half as much again; a weight that the author set stays."""
+    host.need("cpu.weight")
+    with host.reeve.connect() as c:
+        for priority, limits, weight in ((None, [], 100), (8, [], 338), (1, [], 20), (8, [("CPUWeight", 50)], 50)):
+            more = {"priority": priority} if priority else {}
+            task = host.reeve.run([JUDGE, "hold"], connection=c, more=more, limits=limits)
+            with open(os.path.join(instance.cgroup2_mount(), task["cgroup"], "cpu.weight"), encoding="ascii") as f:
+                equal(f"cpu.weight of priority {priority} with {limits}", int(f.read()), weight)
+            c.call("Cancel", {"task_id": task["task_id"]})
+            host.reeve.wait(task["task_id"], c)
+
+
 def test_frozen_means_no_cpu(host):
     """A task keeps its CPU time in a file; meanwhile others burn. Frozen, it stands still."""
     host.need("cgroup.freeze")

@@ -148,3 +148,11 @@ const char *limit_format(const LimitKind *k, const LimitValue *v, char ret[stati
                 snprintf(ret, LIMIT_TEXT_SIZE, "%s%llu", prefix, amount);
         return ret;
 }
+
+unsigned limit_priority_weight(unsigned priority)
+{
+        static const unsigned weights[] = { 20, 30, 44, 67, 100, 150, 225, 338, 506, 759 };
+
+        assert(priority >= LIMIT_PRIORITY_MIN && priority <= LIMIT_PRIORITY_MAX);
+        return weights[priority - LIMIT_PRIORITY_MIN];
+}

@@ -11,6 +11,12 @@
 #define LIMIT_WEIGHT_MIN 1
 #define LIMIT_WEIGHT_MAX 10000
 
+/* A task's priority, 1 to 10, as a weight: the normal one is the kernel's default of 100, each step is half as much again. */
+#define LIMIT_PRIORITY_MIN    1
+#define LIMIT_PRIORITY_NORMAL 5
+#define LIMIT_PRIORITY_MAX    10
+unsigned limit_priority_weight(unsigned priority);
+
 typedef enum LimitForm {
         LIMIT_AMOUNT, /* bytes or a count, or "infinity" */
         LIMIT_WEIGHT, /* LIMIT_WEIGHT_MIN to _MAX */

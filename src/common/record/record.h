@@ -131,7 +131,8 @@ typedef struct Record {
         RecordRusage rusage; /* of everything the keeper reaped; of the main process alone when adopted */
         RecordProcIo io;     /* likewise */
         uint32_t files_length;
-        uint32_t reserved1;
+        uint32_t adoptions; /* keepers that took over after one that was killed; launcher */
+        uint64_t adopted_boottime_usec;
 
         /* At RECORD_SIZE - RECORD_FILES_SIZE: the final counter files verbatim. Each: u16 length of name, u16
          * length of text (host order), name, text; neither has a NUL. */

@@ -378,7 +378,8 @@ static int append_added(sd_bus_message *m, const LaunchRequest *q)
         if ((r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
             (r = sd_bus_message_append(m, "{sv}", "backend", "s", q->backend)) < 0 ||
             (r = sd_bus_message_append(m, "{sv}", "grace", "t", q->grace_usec)) < 0 ||
-            (r = sd_bus_message_append(m, "{sv}", "output_cap", "t", q->output_cap_bytes)) < 0)
+            (r = sd_bus_message_append(m, "{sv}", "output_cap", "t", q->output_cap_bytes)) < 0 ||
+            (r = sd_bus_message_append(m, "{sv}", "priority", "u", q->priority)) < 0)
                 return r;
         if (q->deadline_boottime != USEC_INFINITY &&
             (r = sd_bus_message_append(m, "{sv}", "deadline", "t", q->deadline_boottime)) < 0)

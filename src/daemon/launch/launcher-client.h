@@ -46,6 +46,7 @@ typedef struct LaunchRequest {
         usec_t deadline_boottime; /* backstop; USEC_INFINITY: none */
         usec_t grace_usec;
         uint64_t output_cap_bytes;
+        unsigned priority;    /* 1 to 10 */
         const int *stdio_fds; /* borrowed */
         size_t n_stdio_fds;
 } LaunchRequest;

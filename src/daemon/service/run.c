@@ -205,6 +205,7 @@ void service_launch(Service *s, Task *t)
                 .deadline_boottime = USEC_INFINITY,
                 .grace_usec = s->settings.grace_usec,
                 .output_cap_bytes = s->settings.output.cap_bytes,
+                .priority = (unsigned)t->row.priority,
                 .stdio_fds = t->stdio_fds,
                 .n_stdio_fds = t->n_stdio_fds,
         };

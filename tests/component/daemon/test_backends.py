@@ -58,10 +58,11 @@ def test_told_to_do_without_cgroups():
         assert (e.name, e.field) == ("InvalidArgument", "backend"), str(e)
 
 
-def test_one_task_without_a_cgroup():
+def test_no_task_without_a_cgroup_where_there_are_cgroups():
+    """It would be outside of its user's sub-tree, and of the limits that are set there."""
     with Instance() as i:
-        t = i.run_wait(["/bin/true"], more={"backend": "process"})
-        assert t["backend"] == "process" and set(t["usage_sources"].values()) <= {"rusage", "procfs"}
+        e = refusal(lambda: i.run(SLEEP, more={"backend": "process"}))
+        assert (e.name, e.field) == ("InvalidArgument", "backend"), str(e)
 
 
 def test_daemons_of_a_task_end_with_it():

@@ -102,10 +102,10 @@ def test_tasks_inherit_nothing(reeve):
 
 @pytest.mark.parametrize("field, wish", [
     ("uid", {"uid": 0}), ("uid", {"uid": bob.uid, "gid": bob.gid}), ("gid", {"gid": 0}), ("gid", {"gid": bob.gid}),
-    ("groups", {"groups": [0]}), ("groups", {"groups": [bob.gid]}), ("nice", {"nice": -1}), ("nice", {"nice": -20}),
-    ("oom-score-adjust", {"oom_score_adjust": -1}), ("NOFILE", {"rlimits": ["NOFILE:1000:2000000000"]}),
-    ("NPROC", {"rlimits": ["NPROC:infinity:infinity"]}), ("RTPRIO", {"rlimits": ["RTPRIO:99:99"]}),
-    ("MEMLOCK", {"rlimits": ["MEMLOCK:infinity:infinity"]}),
+    ("groups", {"groups": [0]}), ("groups", {"groups": [bob.gid]}), ("Nice", {"nice": -1}), ("Nice", {"nice": -20}),
+    ("OOMScoreAdjust", {"oom_score_adjust": -1}), ("LimitNOFILE", {"rlimits": ["NOFILE:1000:2000000000"]}),
+    ("LimitNPROC", {"rlimits": ["NPROC:infinity:infinity"]}), ("LimitRTPRIO", {"rlimits": ["RTPRIO:99:99"]}),
+    ("LimitMEMLOCK", {"rlimits": ["MEMLOCK:infinity:infinity"]}),
 ], ids=lambda v: v if isinstance(v, str) else None)
 def test_wishes_that_only_root_has(reeve, field, wish):
     if field in ("NPROC", "MEMLOCK", "RTPRIO"):

@@ -330,3 +330,19 @@ def test_reboot_with_a_spent_ticket():
         w.reboot()
         w.start("launcher", "reeved")
         w.check_not_run("t", "lost", "rebooted")
+
+
+def test_a_keeper_that_is_killed_again_and_again():
+    """The launcher pauses between adoptions, serves others meanwhile, and the task loses nothing."""
+    with World() as w:
+        w.run("t")
+        seen = set()
+        while len(seen) < 8:
+            for pid in w.i.keepers():
+                if pid not in seen and len(seen) < 8:
+                    seen.add(pid)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            assert w.i.run_wait(["/bin/true"])["status"] == "completed"
+        w.gate.open()
+        w.check_ended("t")

@@ -315,6 +315,8 @@ static sd_bus_message *launch_message(Fixture *f, Order *o)
         assert_true(sd_bus_message_append(m, "{sv}", "deadline", "t", o->deadline_boottime) >= 0);
         assert_true(sd_bus_message_append(m, "{sv}", "grace", "t", o->grace) >= 0);
         assert_true(sd_bus_message_append(m, "{sv}", "output_cap", "t", o->output_cap) >= 0);
+        if (o->wanted_backend)
+                assert_true(sd_bus_message_append(m, "{sv}", "backend", "s", o->wanted_backend) >= 0);
         if (o->added_env)
                 assert_true(sd_bus_message_append(m, "{sv}", "environment", "as", 1, o->added_env) >= 0);
         if (o->limit_name)

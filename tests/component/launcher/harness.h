@@ -48,6 +48,7 @@ typedef struct Order {
         usec_t deadline_boottime, grace;
         uint64_t output_cap;
         const char *added_env;                /* or NULL */
+        const char *wanted_backend;           /* or NULL */
         const char *limit_name, *limit_value; /* added by reeved, or NULL */
         int fds[3];
         size_t n_fds;

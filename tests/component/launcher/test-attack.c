@@ -179,17 +179,17 @@ static void test_author(void **state)
         o->spec.has_groups = false;
         o->spec.n_groups = 0;
         o->spec.nice = -1;
-        assert_denied(f, o, "nice");
+        assert_denied(f, o, "Nice");
         o->spec.nice = 0;
         o->spec.has_oom_score_adjust = true;
         o->spec.oom_score_adjust = -1;
-        assert_denied(f, o, "oom-score-adjust");
+        assert_denied(f, o, "OOMScoreAdjust");
         o->spec.oom_score_adjust = 0;
         struct rlimit now;
         assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &now), 0);
         if (now.rlim_max != RLIM_INFINITY) {
                 o->spec.rlimits[RLIMIT_MEMLOCK] = (SpecRlimit){ true, now.rlim_max, now.rlim_max + 1 };
-                assert_denied(f, o, "MEMLOCK");
+                assert_denied(f, o, "LimitMEMLOCK");
         }
 }
 
@@ -316,6 +316,28 @@ static void test_unenforceable_limit(void **state)
         assert_int_equal(r->exit_value, 0);
 }
 
+/* The launcher adopts tasks of killed keepers by itself; nobody can have it adopt a process. */
+static void test_adopt(void **state)
+{
+        _cleanup_order_ Order *o = order_new("true");
+
+        assert_true(order_call(*state, o, "Adopt", "i", 1) < 0);
+        assert_string_equal(o->error.name, SD_BUS_ERROR_UNKNOWN_METHOD);
+        assert_false(order_has_record(*state, o));
+}
+
+/* Without a cgroup of its own a task would escape its user's share. */
+static void test_backend_without_cgroup(void **state)
+{
+        _cleanup_order_ Order *o = order_new("true");
+
+        order_seal(o);
+        assert_int_equal(order_authorize(*state, o), 0);
+        o->wanted_backend = "process";
+        assert_refused(order_launch(*state, o), o, "InvalidArgument");
+        assert_false(order_has_record(*state, o));
+}
+
 static void test_names(void **state)
 {
         static const char *const bad[] = { "../x", "", ".", "a/b", "a.1", "-a", "x\n" };
@@ -429,6 +451,8 @@ int main(void)
                 TEST(test_swapped_stdio),
                 TEST(test_added_environment),
                 TEST(test_replay),
+                TEST(test_adopt),
+                TEST(test_backend_without_cgroup),
                 TEST(test_unenforceable_limit),
                 TEST(test_names),
                 TEST(test_signal_numbers),
