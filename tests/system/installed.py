@@ -78,7 +78,7 @@ def journal(*matches):
 
 
 class Tasks:
-    """Tasks that run until they are told to end, each with an exit status of its own."""
+    """Tasks that run until they are told to end, with exit statuses 0 to 199, over and over."""
 
     def __init__(self, n):
         self.directory = tempfile.mkdtemp(dir="/run")
@@ -88,7 +88,7 @@ class Tasks:
             os.mkfifo(gate)
             # Opening for reading and writing never blocks, so the gate may be opened before or after the task came to it.
             self.ids.append(reeve("run", "--no-block", "--subsystem=units", "--type=gate", "--", "sh", "-c",
-                                  f"read -r line <>{gate}; exit {i}").strip())
+                                  f"read -r line <>{gate}; exit {i % 200}").strip())
         self.gates = [os.open(f"{self.directory}/{i}", os.O_RDWR) for i in range(n)]
 
     def end(self, numbers):
@@ -101,7 +101,8 @@ class Tasks:
             status, text = reeve("wait", "--quiet", task, check=False)
             row = show(task)
             got = (row["status"], row.get("outcome") or None, row.get("exit_status"), row["attempt"], status)
-            expected = ("failed" if i else "completed", "exit-code" if i else None, i, 1, i)
+            n = i % 200
+            expected = ("failed" if n else "completed", "exit-code" if n else None, n, 1, n)
             assert got == expected, f"{task}: expected {expected}, got {got}: {text}"
             source = row["usage_sources"].get("cpu_usec")
             assert source == "kernel-final", f"{task}: source of cpu_usec: expected kernel-final, got {source}"
