@@ -51,7 +51,7 @@ def watch(c):
     c.match(f"type='signal',sender='{NAME}'")
 
 
-def ended(c, task):
-    """Waits for the signal that tells of the task's end; needs watch()."""
+def ended(c, *tasks):
+    """Waits for the signal that tells of the end of one of the tasks; needs watch()."""
     ends = ("TaskCompleted", "TaskFailed", "TaskCancelled", "TaskLost")
-    return c.signal(lambda m: m.member in ends and m.body[0] == task)
+    return c.signal(lambda m: m.member in ends and m.body[0] in tasks)

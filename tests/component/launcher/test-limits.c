@@ -146,10 +146,9 @@ static void test_bad_values(void **state)
 
 static void test_oom(void **state)
 {
-        _cleanup_order_ Order *o = order_new("head -c 100M /dev/zero | tail -c 90M | wc -c; exit 0");
-
         if (!host_has(CGROUP_MEMORY))
                 skip();
+        _cleanup_order_ Order *o = order_new("head -c 100M /dev/zero | tail -c 90M | wc -c; exit 0");
         o->spec.limits[0] = (SpecLimit){ "MemoryMax", "33554432" };
         o->spec.limits[1] = (SpecLimit){ "MemorySwapMax", "0" };
         o->spec.n_limits = 2;
@@ -174,10 +173,9 @@ static void test_oom(void **state)
 /* A user's tasks share a sub-tree with limits of its own. */
 static void test_user_subtree(void **state)
 {
-        _cleanup_order_ Order *o = order_new("sleep 1000");
-
         if (!host_has(CGROUP_PIDS))
                 skip();
+        _cleanup_order_ Order *o = order_new("sleep 1000");
         o->spec.uid = o->spec.gid = 65534;
         order_start(*state, o);
         _cleanup_record_ const Record *r = order_wait(*state, o, RECORD_STARTED);
