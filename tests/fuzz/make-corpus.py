@@ -23,7 +23,7 @@ FULL = [b"reeve-spec=1", b"task=healing_playbook_0123456789ab", b"attempts=3", b
         b"rlimit=CORE:0:infinity", b"rlimit=NOFILE:1024:4096", b"stdio=0:fd:25:4:34816", b"stdio=1:output",
         b"stdio=2:null", b"tty=1", b"limit=MemoryMax:536870912", b"limit=CPUQuota:20000", b"grace=5000000",
         b"env=PATH=/usr/bin", b"env=EMPTY=", b"arg=/bin/echo", b"arg=", b"arg=x=y",
-        b"verify=/bin/test\x1f-f\x1f/srv/work/done"]
+        b"verify=/bin/test\x1f-f\x1f/srv/jobs/done"]
 
 
 def changed(old, new):

@@ -16,37 +16,8 @@
 #include <unistd.h>
 
 #include "basic/fd.h"
+#include "tests/unit/common/tree.h"
 #include "tests/unit/test.h"
-
-typedef struct Tree {
-        char path[64];
-        int fd;
-} Tree;
-
-static int remove_entry(const char *path, const struct stat *st _unused_, int type _unused_,
-                        struct FTW *ftw _unused_)
-{
-        return remove(path);
-}
-
-static int set_up(void **state)
-{
-        static Tree t;
-
-        strcpy(t.path, "/tmp/test-reeve-proc-XXXXXX");
-        assert_non_null(mkdtemp(t.path));
-        t.fd = open(t.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        *state = &t;
-        return 0;
-}
-
-static int tear_down(void **state)
-{
-        Tree *t = *state;
-
-        fd_close(t->fd);
-        return nftw(t->path, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 static void put(const Tree *t, const char *pid, const char *file, const char *text)
 {

@@ -39,7 +39,7 @@ static const char *const full[] = {
         "arg=/bin/echo",
         "arg=",
         "arg=x=y",
-        "verify=/bin/test\x1f-f\x1f/srv/work/done",
+        "verify=/bin/test\x1f-f\x1f/srv/jobs/done",
 };
 
 static const char *const least[] = {
