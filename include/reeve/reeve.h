@@ -72,7 +72,9 @@ REEVE_PUBLIC short reeve_events(const ReeveConnection *c);
 #define REEVE_STDIO_DEFAULT 0 /* 0: null; 1 and 2: the task's output file */
 #define REEVE_STDIO_NULL    1
 #define REEVE_STDIO_OUTPUT  2 /* not for 0 */
-#define REEVE_STDIO_FD(fd)  (3 + (fd))
+#define REEVE_STDIO_JOURNAL \
+        3 /* not for 0: to journald, with the task's id as identifier; Unavailable without one */
+#define REEVE_STDIO_FD(fd) (4 + (fd))
 
 /* What is to be run. Zero and NULL are the defaults; everything is borrowed during the call. */
 typedef struct ReeveRun {

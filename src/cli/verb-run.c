@@ -2,9 +2,9 @@
 
 /* reeve run: start a command as a task, stay with it, end as it ended.
  *
- * Options are those of systemd-run where it has them. Three ways to connect the command: by default its output goes to
+ * Options are those of systemd-run where it has them. Four ways to connect the command: by default its output goes to
  * a file of the registry (so that nothing the caller does can block or kill it) and is shown from there while the
- * caller waits; --pipe passes the caller's own descriptors; --pty gives it a terminal.
+ * caller waits; --journal sends it to journald; --pipe passes the caller's own descriptors; --pty gives it a terminal.
  *
  * --quiet drops the summary and the line of progress, never the output: that is the task's, not ours. With --json the
  * task is what is printed, so its output is not. */
@@ -32,7 +32,7 @@ typedef struct RunOptions {
         const char *metadata;
         int priority;
         const char **properties, **environment;
-        bool same_dir, wait, no_block, pipe, pty, quiet;
+        bool same_dir, wait, no_block, pipe, pty, journal, quiet;
 } RunOptions;
 
 static int parse_priority(const char *name, const char *value, void *field, ReeveError *reterr)
@@ -74,6 +74,8 @@ static const Option run_options[] = {
         { "no-block", 0, NULL, "Print the task's id and do not wait", OPTION_FLAG, RUN(no_block) },
         { "pipe", 'P', NULL, "Pass standard input, output and error to the task", OPTION_FLAG, RUN(pipe) },
         { "pty", 't', NULL, "Give the task a terminal, connected to this one", OPTION_FLAG, RUN(pty) },
+        { "journal", 0, NULL, "Send output and errors to the journal, with the task's id as identifier",
+          OPTION_FLAG, RUN(journal) },
         { "quiet", 'q', NULL, "No progress and no summary", OPTION_FLAG, RUN(quiet) },
         COMMON_OPTIONS(RunOptions),
 };
@@ -85,6 +87,8 @@ static int check_options(const RunOptions *o)
                 const char *text;
         } conflicts[] = {
                 { o->pipe && o->pty, "--pipe and --pty exclude each other" },
+                { o->journal && o->pipe, "--journal and --pipe exclude each other" },
+                { o->journal && o->pty, "--journal and --pty exclude each other" },
                 { o->no_block && o->wait, "--no-block and --wait exclude each other" },
                 { o->no_block && o->pty, "--no-block and --pty exclude each other" },
                 { o->same_dir && o->directory, "--same-dir and --working-directory exclude each other" },
@@ -137,9 +141,10 @@ static ReeveRun make_run(const RunOptions *o, const char **args, const char *con
                 .tty = o->pty,
         };
         for (int i = 0; i < 3; i++)
-                run.stdio[i] = o->pty    ? REEVE_STDIO_FD(pty->slave)
-                               : o->pipe ? REEVE_STDIO_FD(i)
-                                         : REEVE_STDIO_DEFAULT;
+                run.stdio[i] = o->pty                ? REEVE_STDIO_FD(pty->slave)
+                               : o->pipe             ? REEVE_STDIO_FD(i)
+                               : o->journal && i > 0 ? REEVE_STDIO_JOURNAL
+                                                     : REEVE_STDIO_DEFAULT;
         return run;
 }
 
@@ -218,7 +223,7 @@ static int run_with_pty(const RunOptions *o, const char **args, Pty *pty)
         bool text = o->common.json == JSON_MODE_OFF;
         const FollowOptions follow = {
                 .task_id = id,
-                .output = text && !o->pipe && !o->pty,
+                .output = text && !o->pipe && !o->pty && !o->journal,
                 .progress = text && !o->quiet && !o->pipe && !o->pty && isatty(STDERR_FILENO),
                 .quiet = o->quiet,
                 .pty = o->pty ? pty : NULL,

@@ -5,9 +5,10 @@
  *  1. `started` is in the record before anything of the task's author has an effect, so that a record that is still
  *     `claimed` proves that nothing ran.
  *  2. What needs privilege comes before it is dropped; groups, gid, uid in that order.
- *  3. The working directory is entered and the command looked up as the task's user, so that neither reveals what
+ *  3. A stream to the journal is connected by the task's user: it is he whom the journal shows.
+ *  4. The working directory is entered and the command looked up as the task's user, so that neither reveals what
  *     the user may not see.
- *  4. The signal mask is opened last: until exec no signal of the user is lost or caught.
+ *  5. The signal mask is opened last: until exec no signal of the user is lost or caught.
  *
  * A step that fails is reported with its errno and with what it was about, in the record and through the pipe; the
  * exit status is then of no interest. The launcher reset dispositions, affinity and nice value of its own at start,
@@ -28,6 +29,7 @@
 #include "basic/fd.h"
 #include "common/clock.h"
 #include "common/proc/proc.h"
+#include "launcher/journal.h"
 
 static void copy_path(char *target, const char *path, size_t size)
 {
@@ -112,6 +114,21 @@ static void become_user(const Child *c, Record *r)
                 give_up(c, r, errno, "setresuid");
 }
 
+/* One stream for both, as a terminal would be: what is written first is read first. */
+static void connect_journal(const Child *c, Record *r)
+{
+        int fd = -EBADF;
+
+        for (int i = STDOUT_FILENO; i < SPEC_STDIO_COUNT; i++) {
+                if (c->spec->stdio[i].kind != SPEC_STDIO_JOURNAL)
+                        continue;
+                if (fd < 0)
+                        fd = journal_connect(SPEC_JOURNAL_SOCKET, c->spec->task_id);
+                if (fd < 0 || dup2(fd, i) < 0)
+                        give_up(c, r, fd < 0 ? -fd : errno, SPEC_JOURNAL_SOCKET);
+        }
+}
+
 /* As execvp(3), but without a shell for what has no format, and without allocation. Returns a positive errno. */
 static int execute(const Child *c)
 {
@@ -157,6 +174,7 @@ void child_run(const Child *c, Record *r)
         umask(c->spec->umask);
         connect_stdio(c, r);
         become_user(c, r);
+        connect_journal(c, r);
         if (chdir(c->spec->cwd) < 0)
                 give_up(c, r, errno, c->spec->cwd);
         sigemptyset(&none);

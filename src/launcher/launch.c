@@ -141,7 +141,7 @@ static int connect_stdio(Launch *x, ReeveError *reterr)
         for (size_t i = 0; i < SPEC_STDIO_COUNT; i++) {
                 const SpecStdio *s = x->spec.stdio + i;
 
-                x->child.stdio[i] = x->l->null_fd; /* an output file takes its place later */
+                x->child.stdio[i] = x->l->null_fd; /* the output file or the journal takes its place later */
                 if (s->kind != SPEC_STDIO_FD)
                         continue;
                 if (next == x->request.n_fds || spec_stdio_matches(s, x->request.fds[next]) <= 0)

@@ -99,17 +99,22 @@ static int set_directory(Request *q, const char *cwd, ReeveError *reterr)
 /* Fills the specification's entries, and adds the descriptors to the wire. */
 static int set_stdio(Request *q, const ReeveRun *run, Wire *w, ReeveError *reterr)
 {
+        static const SpecStdioKind kinds[] = {
+                [REEVE_STDIO_NULL] = SPEC_STDIO_NULL,
+                [REEVE_STDIO_OUTPUT] = SPEC_STDIO_OUTPUT,
+                [REEVE_STDIO_JOURNAL] = SPEC_STDIO_JOURNAL,
+        };
+
         for (size_t i = 0; i < SPEC_STDIO_COUNT; i++) {
                 int kind = run->stdio[i];
 
                 if (kind == REEVE_STDIO_DEFAULT)
                         kind = i == 0 ? REEVE_STDIO_NULL : REEVE_STDIO_OUTPUT;
-                if (kind < 0 || (kind == REEVE_STDIO_OUTPUT && i == 0))
+                if (kind < 0 || (i == 0 && (kind == REEVE_STDIO_OUTPUT || kind == REEVE_STDIO_JOURNAL)))
                         return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "stdio",
                                                "descriptor %zu cannot be kind %d", i, kind);
                 if (kind < REEVE_STDIO_FD(0)) {
-                        q->spec.stdio[i].kind =
-                                        kind == REEVE_STDIO_NULL ? SPEC_STDIO_NULL : SPEC_STDIO_OUTPUT;
+                        q->spec.stdio[i].kind = kinds[kind];
                         continue;
                 }
                 int fd = kind - REEVE_STDIO_FD(0);

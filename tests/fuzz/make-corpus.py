@@ -44,6 +44,7 @@ SPECS = {
     "rlimit-twice": changed(b"rlimit=CORE:0:infinity", b"rlimit=NOFILE:0:1"),
     "rlimit-soft-above-hard": changed(b"rlimit=CORE:0:infinity", b"rlimit=CORE:infinity:0"),
     "stdio-short": changed(b"stdio=0:fd:25:4:34816", b"stdio=0:fd:25:4"),
+    "stdio-journal": changed(b"stdio=2:null", b"stdio=2:journal"),
     "limit-twice": changed(b"limit=CPUQuota:20000", b"limit=MemoryMax:1"),
     "limit-without-value": changed(b"limit=CPUQuota:20000", b"limit=CPUQuota:"),
     "env-without-name": changed(b"env=EMPTY=", b"env==x"),

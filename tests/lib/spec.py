@@ -14,7 +14,7 @@ def fields(
     task, argv, uid=None, gid=None, attempts=1, cwd="/", env=None, stdio=("null", "output", "output"), limits=(),
     rlimits=(), umask="0022", nice=0, grace_usec=None, groups=None, oom_score_adjust=None, tty=False, verify=(),
 ):
-    """The fields in their order. `stdio` entries are "null", "output" or an open descriptor."""
+    """The fields in their order. `stdio` entries are "null", "output", "journal" or an open descriptor."""
     f = ["reeve-spec=1", f"task={task}", f"attempts={attempts}"]
     f += [f"uid={os.getuid() if uid is None else uid}", f"gid={os.getgid() if gid is None else gid}"]
     if groups is not None:

@@ -81,6 +81,9 @@ static int add_stdio(const Spec *s, Buffer *b)
                 case SPEC_STDIO_OUTPUT:
                         r = FIELD(b, "stdio=%u:output", i);
                         break;
+                case SPEC_STDIO_JOURNAL:
+                        r = FIELD(b, "stdio=%u:journal", i);
+                        break;
                 case SPEC_STDIO_FD:
                         r = FIELD(b, "stdio=%u:fd:%" PRIu64 ":%" PRIu64 ":%" PRIu64, i, io->dev, io->ino,
                                   io->rdev);

@@ -208,6 +208,8 @@ static int parse_stdio(Spec *s, const char *value, size_t index)
                 io->kind = SPEC_STDIO_NULL;
         else if (streq(kind, "output") && index != STDIN_FILENO)
                 io->kind = SPEC_STDIO_OUTPUT;
+        else if (streq(kind, "journal") && index != STDIN_FILENO)
+                io->kind = SPEC_STDIO_JOURNAL;
         else if ((ids = string_after(kind, "fd:")))
                 return parse_stdio_fd(io, ids);
         else
@@ -319,7 +321,8 @@ static const Key keys[_KEY_MAX] = {
         [KEY_RLIMIT] = { "rlimit", 0, RLIM_NLIMITS, parse_rlimit,
                          "must be NAME:SOFT:HARD, SOFT not above HARD, each name once" },
         [KEY_STDIO] = { "stdio", SPEC_STDIO_COUNT, SPEC_STDIO_COUNT, parse_stdio,
-                        "must be 0, 1 and 2 in this order, each null, output (not 0) or fd:DEV:INO:RDEV" },
+                        "must be 0, 1 and 2 in this order, each null, output or journal (not 0) or "
+                        "fd:DEV:INO:RDEV" },
         [KEY_TTY] = { "tty", 0, 1, parse_tty, "must be 1, with a passed descriptor as standard input" },
         [KEY_LIMIT] = { "limit", 0, SPEC_LIMITS_MAX, parse_limit,
                         "must be NAME:VALUE without control characters, each name once" },

@@ -15,7 +15,8 @@
  *     cwd=/absolute/path      umask=0022             nice=N          oom-score-adjust=N
  *     rlimit=NAME:SOFT:HARD*  (NAME as in "NOFILE"; numbers or "infinity")
  *     stdio=N:KIND*           three of them, N = 0, 1, 2; KIND is "null", "output" (1 and 2: the task's output
- *                             file), or "fd:DEV:INO:RDEV" (decimal) for a passed descriptor: the k-th "fd" entry
+ *                             file), "journal" (1 and 2: a stream to journald, with the task's id as identifier),
+ *                             or "fd:DEV:INO:RDEV" (decimal) for a passed descriptor: the k-th "fd" entry
  *                             is the k-th descriptor beside the message
  *     tty=1                   optional: descriptor 0 is a terminal to be made the controlling one
  *     limit=NAME:VALUE*       systemd names, "MemoryMax:536870912"; canonical values (bytes, permyriad of a CPU for
@@ -45,10 +46,14 @@
 #define SPEC_VERIFY_MAX  64
 #define SPEC_STDIO_COUNT 3
 
+/* Where journald takes the streams of stdio kind "journal". */
+#define SPEC_JOURNAL_SOCKET "/run/systemd/journal/stdout"
+
 typedef enum SpecStdioKind {
         SPEC_STDIO_NULL,
         SPEC_STDIO_OUTPUT,
         SPEC_STDIO_FD,
+        SPEC_STDIO_JOURNAL,
 } SpecStdioKind;
 
 typedef struct SpecStdio {

@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <sodium.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #include "basic/fd.h"
 #include "basic/strings.h"
@@ -81,6 +83,30 @@ static int check_request(const RunRequest *q, ReeveError *reterr)
         return 0;
 }
 
+/* Somebody must listen now, so that nothing is made for a task whose output has nowhere to go. The task connects for
+ * itself; this connection says nothing and leaves no trace. */
+static int check_journal(ReeveError *reterr)
+{
+        const struct sockaddr_un address = { AF_UNIX, SPEC_JOURNAL_SOCKET };
+
+        _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return reeve_error_errno(reterr, errno, "stdio", "cannot look for journald");
+        if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) >= 0 || errno == EAGAIN)
+                return 0;
+        return reeve_error_set(reterr, REEVE_ERROR_UNAVAILABLE, "stdio",
+                               "no journald takes output at " SPEC_JOURNAL_SOCKET " (%s)",
+                               strerrordesc_np(errno) ?: "?");
+}
+
+static bool wants_journal(const Spec *spec)
+{
+        for (int i = 0; i < SPEC_STDIO_COUNT; i++)
+                if (spec->stdio[i].kind == SPEC_STDIO_JOURNAL)
+                        return true;
+        return false;
+}
+
 static int check_stdio(const Spec *spec, const RunOp *q, ReeveError *reterr)
 {
         size_t k = 0;
@@ -104,7 +130,7 @@ static int check_stdio(const Spec *spec, const RunOp *q, ReeveError *reterr)
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "stdio",
                                        "%zu descriptors came with the call, the specification names %zu",
                                        q->n_stdio_fds, k);
-        return 0;
+        return wants_journal(spec) ? check_journal(reterr) : 0;
 }
 
 /* At most that many bytes has an argument as JSON: each byte may become an escape of six. */

@@ -391,7 +391,9 @@ class Run(Case):
                 (("--uid=nobody-of-that-name", "true"), 64, "uid: there is no user 'nobody-of-that-name'"),
                 (("-E", "=x", "true"), 64, "environment: '' is not the name of a variable"),
                 (("--title", b"\xff", "true"), 64, "title: the text is not valid UTF-8"),
-                (("-P", "-t", "true"), 64, "--pipe and --pty exclude each other")):
+                (("-P", "-t", "true"), 64, "--pipe and --pty exclude each other"),
+                (("--journal", "-P", "true"), 64, "--journal and --pipe exclude each other"),
+                (("--journal", "-t", "true"), 64, "--journal and --pty exclude each other")):
             out, err = self.reeve("run", *args, status=status)
             self.assertEqual(out, "")
             self.assertTrue(err.startswith(f"reeve: {text}"), err)

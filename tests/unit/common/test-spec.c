@@ -194,6 +194,7 @@ static void test_bad_values(void **state _unused_)
                 "rlimit=CPU:-1:2",
                 "rlimit=CPU:99999999999999999999999999999999999999999999999999999999999999999999999999:1",
                 "stdio=0:output",
+                "stdio=0:journal",
                 "stdio=1:null", /* index 1 twice, 0 missing */
                 "stdio=3:null",
                 "stdio=0",
@@ -237,6 +238,39 @@ static void test_bad_values(void **state _unused_)
                         fail_msg("'%s': the error names '%s'", bad[i], e.field);
                 assert_int_equal(e.code, REEVE_ERROR_INVALID_ARGUMENT);
                 assert_true(strlen(e.text) > 0);
+        }
+}
+
+/* Each kind of stdio survives being written and read; what is passed is told by its numbers (test_full). */
+static void test_stdio_kinds(void **state _unused_)
+{
+        static const struct {
+                const char *field;
+                SpecStdioKind kind;
+        } good[] = {
+                { "stdio=2:null", SPEC_STDIO_NULL },
+                { "stdio=2:output", SPEC_STDIO_OUTPUT },
+                { "stdio=2:journal", SPEC_STDIO_JOURNAL },
+                { "stdio=2:fd:1:2:3", SPEC_STDIO_FD },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+                const char *fields[ELEMENTSOF(full)];
+                _cleanup_buffer_ Buffer b = { 0 };
+                _cleanup_free_ char *text = NULL;
+                ReeveError e = REEVE_ERROR_NULL;
+                size_t size;
+                Spec s;
+
+                memcpy(fields, full, sizeof(full));
+                fields[find("stdio=2")] = good[i].field;
+                join(&b, fields, ELEMENTSOF(full));
+                assert_ok(spec_parse(&s, b.data, b.size, &e), e);
+                assert_int_equal(s.stdio[2].kind, good[i].kind);
+                assert_ok(spec_format(&s, &text, &size, &e), e);
+                assert_int_equal(size, b.size);
+                assert_memory_equal(text, b.data, size);
+                spec_done(&s);
         }
 }
 
@@ -573,13 +607,13 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_full),           cmocka_unit_test(test_least),
                 cmocka_unit_test(test_bad_values),     cmocka_unit_test(test_missing),
-                cmocka_unit_test(test_order),          cmocka_unit_test(test_repeated),
-                cmocka_unit_test(test_not_a_spec),     cmocka_unit_test(test_maxima),
-                cmocka_unit_test(test_groups_maximum), cmocka_unit_test(test_size_maximum),
-                cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_format_refuses),
-                cmocka_unit_test(test_seal_and_open),  cmocka_unit_test(test_open_refuses),
-                cmocka_unit_test(test_open_too_large), cmocka_unit_test(test_rlimit_names),
-                cmocka_unit_test(test_stdio_matches),
+                cmocka_unit_test(test_stdio_kinds),    cmocka_unit_test(test_order),
+                cmocka_unit_test(test_repeated),       cmocka_unit_test(test_not_a_spec),
+                cmocka_unit_test(test_maxima),         cmocka_unit_test(test_groups_maximum),
+                cmocka_unit_test(test_size_maximum),   cmocka_unit_test(test_round_trip),
+                cmocka_unit_test(test_format_refuses), cmocka_unit_test(test_seal_and_open),
+                cmocka_unit_test(test_open_refuses),   cmocka_unit_test(test_open_too_large),
+                cmocka_unit_test(test_rlimit_names),   cmocka_unit_test(test_stdio_matches),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
