@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Priority, then age, and nothing starves: the order is by time of creation less QUEUE_AGING_USEC for each level of
+ * priority. A waiting task so gains a level on everything that comes later for each such span, and yet no key ever
+ * changes: the difference between two keys is the same at all times, and a heap stays in order by itself.
+ *
+ * Entries are grouped by (subsystem, task type), since all entries of a group want the same slots: if there is no room
+ * for the first of a group, there is none for the others. (A match within a task type may give two entries of it
+ * different limits; the first one's decides then.) So there is a heap of waiting entries in each group, and a heap of
+ * the groups that may have room, the candidates, ordered by their first entries. queue_next() takes groups that have no
+ * room out of that heap, and a slot that becomes free puts those of its subsystem back.
+ *
+ * Invariants: a group is a candidate only while it has waiting entries; one with waiting entries that is no candidate
+ * has no room, or memory was short (`incomplete`). A group lives as long as it has entries, a subsystem as long as it
+ * has groups. */
+
+#include "daemon/queue/queue.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/hash.h"
+#include "basic/prioq.h"
+#include "basic/strings.h"
+
+typedef struct QueueSubsystem {
+        char *name;
+        Hash *groups; /* by task type */
+        unsigned n_running;
+} QueueSubsystem;
+
+struct QueueGroup {
+        char *task_type;
+        QueueSubsystem *subsystem;
+        ListLink entries;
+        Prioq *waiting;
+        size_t index; /* of candidates */
+        unsigned n_running;
+};
+
+struct Queue {
+        Hash *subsystems;
+        Prioq *candidates;
+        bool incomplete; /* a group should be a candidate, and there was no memory for it */
+        unsigned max;
+        uint64_t next_serial;
+        size_t n_waiting, n_running;
+};
+
+static int compare_entries(const void *a, const void *b)
+{
+        const QueueEntry *x = a, *y = b;
+
+        if (x->key != y->key)
+                return x->key < y->key ? -1 : 1;
+        return x->serial < y->serial ? -1 : x->serial > y->serial;
+}
+
+static int compare_groups(const void *a, const void *b)
+{
+        const QueueGroup *x = a, *y = b;
+        return compare_entries(prioq_peek(x->waiting), prioq_peek(y->waiting));
+}
+
+int queue_new(Queue **ret)
+{
+        assert(ret);
+
+        _cleanup_(queue_freep) Queue *q = NEW0(Queue, 1);
+        if (!q)
+                return -ENOMEM;
+        q->subsystems = hash_new();
+        q->candidates = prioq_new(compare_groups);
+        if (!q->subsystems || !q->candidates)
+                return -ENOMEM;
+        *ret = TAKE_PTR(q);
+        return 0;
+}
+
+Queue *queue_free(Queue *q)
+{
+        if (!q)
+                return NULL;
+        assert(hash_size(q->subsystems) == 0);
+        hash_free(q->subsystems);
+        prioq_free(q->candidates);
+        free(q);
+        return NULL;
+}
+
+/* ---- groups ---- */
+
+static QueueSubsystem *subsystem_free(QueueSubsystem *s)
+{
+        if (!s)
+                return NULL;
+        hash_free(s->groups);
+        free(s->name);
+        free(s);
+        return NULL;
+}
+DEFINE_CLEANUP_FUNC(QueueSubsystem *, subsystem_free)
+
+static QueueGroup *group_free(QueueGroup *g)
+{
+        if (!g)
+                return NULL;
+        prioq_free(g->waiting);
+        free(g->task_type);
+        free(g);
+        return NULL;
+}
+DEFINE_CLEANUP_FUNC(QueueGroup *, group_free)
+
+static void drop_subsystem_if_empty(Queue *q, QueueSubsystem *s)
+{
+        if (hash_size(s->groups) > 0)
+                return;
+        hash_remove(q->subsystems, s->name);
+        subsystem_free(s);
+}
+
+static QueueSubsystem *get_subsystem(Queue *q, const char *name)
+{
+        QueueSubsystem *known = hash_get(q->subsystems, name);
+        if (known)
+                return known;
+        _cleanup_(subsystem_freep) QueueSubsystem *s = NEW0(QueueSubsystem, 1);
+        if (!s)
+                return NULL;
+        s->name = strdup(name);
+        s->groups = hash_new();
+        if (!s->name || !s->groups || hash_put(q->subsystems, s->name, s) < 0)
+                return NULL;
+        return TAKE_PTR(s);
+}
+
+static QueueGroup *get_group(QueueSubsystem *s, const char *task_type)
+{
+        QueueGroup *known = hash_get(s->groups, task_type);
+        if (known)
+                return known;
+        _cleanup_(group_freep) QueueGroup *g = NEW0(QueueGroup, 1);
+        if (!g)
+                return NULL;
+        g->subsystem = s;
+        g->index = PRIOQ_NONE;
+        list_init(&g->entries);
+        g->task_type = strdup(task_type);
+        g->waiting = prioq_new(compare_entries);
+        if (!g->task_type || !g->waiting || hash_put(s->groups, g->task_type, g) < 0)
+                return NULL;
+        return TAKE_PTR(g);
+}
+
+static void drop_group_if_empty(Queue *q, QueueGroup *g)
+{
+        if (!list_is_empty(&g->entries))
+                return;
+        QueueSubsystem *s = g->subsystem;
+        hash_remove(s->groups, g->task_type);
+        group_free(g);
+        drop_subsystem_if_empty(q, s);
+}
+
+/* ---- candidates ---- */
+
+/* The group may have room now, or has another first entry. */
+static void consider(Queue *q, QueueGroup *g)
+{
+        if (prioq_size(g->waiting) == 0)
+                prioq_remove(q->candidates, &g->index);
+        else if (!prioq_reshuffle(q->candidates, &g->index) && prioq_put(q->candidates, g, &g->index) < 0)
+                q->incomplete = true;
+}
+
+static void consider_subsystem(Queue *q, QueueSubsystem *s)
+{
+        HASH_FOREACH(s->groups, QueueGroup, g)
+                consider(q, g);
+}
+
+static void consider_all(Queue *q)
+{
+        q->incomplete = false;
+        HASH_FOREACH(q->subsystems, QueueSubsystem, s)
+                consider_subsystem(q, s);
+}
+
+static bool is_full(size_t running, unsigned max)
+{
+        return max > 0 && running >= max;
+}
+
+static QueueLimit limit_of(const Queue *q, const QueueEntry *e)
+{
+        const QueueGroup *g = e->group;
+
+        if (is_full(g->n_running, e->task_type_max))
+                return QUEUE_LIMIT_TASK_TYPE;
+        if (is_full(g->subsystem->n_running, e->subsystem_max))
+                return QUEUE_LIMIT_SUBSYSTEM;
+        return is_full(q->n_running, q->max) ? QUEUE_LIMIT_ALL : QUEUE_LIMIT_NONE;
+}
+
+/* ---- transitions ---- */
+
+static void take_slot(Queue *q, QueueEntry *e)
+{
+        e->group->n_running++;
+        e->group->subsystem->n_running++;
+        q->n_running++;
+        e->state = QUEUE_RUNNING;
+}
+
+static void give_slot_back(Queue *q, QueueEntry *e)
+{
+        e->group->n_running--;
+        e->group->subsystem->n_running--;
+        q->n_running--;
+        consider_subsystem(q, e->group->subsystem);
+}
+
+static void stop_waiting(Queue *q, QueueEntry *e)
+{
+        prioq_remove(e->group->waiting, &e->index);
+        q->n_waiting--;
+        consider(q, e->group);
+}
+
+void queue_set_max(Queue *q, unsigned max)
+{
+        assert(q);
+
+        q->max = max;
+}
+
+int queue_enter(Queue *q, QueueEntry *e, const QueueRequest *request)
+{
+        assert(q);
+        assert(e && e->state == QUEUE_OUT);
+        assert(request);
+
+        QueueSubsystem *s = get_subsystem(q, request->subsystem);
+        if (!s)
+                return -ENOMEM;
+        QueueGroup *g = get_group(s, request->task_type);
+        if (!g) {
+                drop_subsystem_if_empty(q, s);
+                return -ENOMEM;
+        }
+        *e = (QueueEntry){
+                .state = QUEUE_PARKED,
+                .group = g,
+                .index = PRIOQ_NONE,
+                .key = (int64_t)request->created_realtime - request->priority * (int64_t)QUEUE_AGING_USEC,
+                .serial = q->next_serial++,
+                .task_type_max = request->task_type_max,
+                .subsystem_max = request->subsystem_max,
+        };
+        list_append(&g->entries, &e->link);
+        return 0;
+}
+
+int queue_ready(Queue *q, QueueEntry *e)
+{
+        assert(q);
+        assert(e && e->state == QUEUE_PARKED);
+
+        int r = prioq_put(e->group->waiting, e, &e->index);
+        if (r < 0)
+                return r;
+        e->state = QUEUE_WAITING;
+        q->n_waiting++;
+        consider(q, e->group);
+        return 0;
+}
+
+void queue_park(Queue *q, QueueEntry *e)
+{
+        assert(q);
+        assert(e && e->state != QUEUE_OUT);
+
+        if (e->state == QUEUE_WAITING)
+                stop_waiting(q, e);
+        else if (e->state == QUEUE_RUNNING)
+                give_slot_back(q, e);
+        e->state = QUEUE_PARKED;
+}
+
+void queue_started(Queue *q, QueueEntry *e)
+{
+        assert(q);
+        assert(e && (e->state == QUEUE_PARKED || e->state == QUEUE_WAITING));
+
+        if (e->state == QUEUE_WAITING)
+                stop_waiting(q, e);
+        take_slot(q, e);
+}
+
+QueueEntry *queue_next(Queue *q)
+{
+        QueueGroup *g;
+
+        assert(q);
+
+        if (q->incomplete)
+                consider_all(q);
+        if (is_full(q->n_running, q->max))
+                return NULL;
+        while ((g = prioq_peek(q->candidates))) {
+                QueueEntry *e = prioq_peek(g->waiting);
+
+                if (limit_of(q, e) == QUEUE_LIMIT_NONE) {
+                        queue_started(q, e);
+                        return e;
+                }
+                prioq_remove(q->candidates, &g->index);
+        }
+        return NULL;
+}
+
+void queue_leave(Queue *q, QueueEntry *e)
+{
+        assert(q);
+        assert(e);
+
+        if (e->state == QUEUE_OUT)
+                return;
+        QueueGroup *g = e->group;
+        queue_park(q, e);
+        list_remove(&e->link);
+        *e = (QueueEntry){ .state = QUEUE_OUT };
+        drop_group_if_empty(q, g);
+}
+
+/* ---- looking ---- */
+
+static size_t ahead_in_group(const QueueGroup *g, const QueueEntry *e)
+{
+        size_t n = 0;
+
+        LIST_FOREACH(&g->entries, link) {
+                const QueueEntry *other = container_of(link, QueueEntry, link);
+                n += other->state == QUEUE_WAITING && compare_entries(other, e) < 0;
+        }
+        return n;
+}
+
+static size_t ahead_in_subsystem(const QueueSubsystem *s, const QueueEntry *e)
+{
+        size_t n = 0;
+
+        HASH_FOREACH(s->groups, QueueGroup, g)
+                n += ahead_in_group(g, e);
+        return n;
+}
+
+void queue_position(const Queue *q, const QueueEntry *e, QueuePosition *ret)
+{
+        assert(q);
+        assert(e && e->state == QUEUE_WAITING);
+        assert(ret);
+
+        const QueueGroup *g = e->group;
+        *ret = (QueuePosition){ .limit = limit_of(q, e) };
+        switch (ret->limit) {
+        case QUEUE_LIMIT_NONE:
+                return;
+        case QUEUE_LIMIT_TASK_TYPE:
+                ret->max = e->task_type_max;
+                ret->running = g->n_running;
+                ret->ahead = ahead_in_group(g, e);
+                return;
+        case QUEUE_LIMIT_SUBSYSTEM:
+                ret->max = e->subsystem_max;
+                ret->running = g->subsystem->n_running;
+                ret->ahead = ahead_in_subsystem(g->subsystem, e);
+                return;
+        case QUEUE_LIMIT_ALL:
+                ret->max = q->max;
+                ret->running = (unsigned)q->n_running;
+                HASH_FOREACH(q->subsystems, QueueSubsystem, s)
+                        ret->ahead += ahead_in_subsystem(s, e);
+                return;
+        }
+}
+
+size_t queue_n_waiting(const Queue *q)
+{
+        return q->n_waiting;
+}
+
+size_t queue_n_running(const Queue *q)
+{
+        return q->n_running;
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The queue: order, limits, what an entry is told to wait for; and thousands of random acts beside a model that looks at
+ * every entry each time. */
+
+#include "daemon/queue/queue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "basic/strings.h"
+#include "tests/unit/test.h"
+
+#define START (1000 * USEC_PER_DAY)
+
+static int setup(void **state)
+{
+        Queue *q;
+
+        assert_int_equal(queue_new(&q), 0);
+        *state = q;
+        return 0;
+}
+
+static int teardown(void **state)
+{
+        queue_free(*state);
+        return 0;
+}
+
+static void enter(Queue *q, QueueEntry *e, const QueueRequest *request)
+{
+        assert_int_equal(queue_enter(q, e, request), 0);
+        assert_int_equal(e->state, QUEUE_PARKED);
+        assert_int_equal(queue_ready(q, e), 0);
+        assert_int_equal(e->state, QUEUE_WAITING);
+}
+
+static void test_priority_then_age(void **state)
+{
+        Queue *q = *state;
+        QueueRequest r = { .subsystem = "a", .task_type = "x", .priority = 5, .created_realtime = START };
+        QueueEntry old = { 0 }, young = { 0 }, urgent = { 0 }, other_type = { 0 };
+
+        r.created_realtime = START + 1;
+        enter(q, &young, &r);
+        r.created_realtime = START;
+        enter(q, &old, &r);
+        r.created_realtime = START + 2;
+        r.task_type = "y";
+        enter(q, &other_type, &r);
+        r.priority = 6;
+        r.created_realtime = START + 3;
+        enter(q, &urgent, &r);
+
+        assert_int_equal(queue_n_waiting(q), 4);
+        assert_ptr_equal(queue_next(q), &urgent);
+        assert_ptr_equal(queue_next(q), &old);
+        assert_ptr_equal(queue_next(q), &young);
+        assert_ptr_equal(queue_next(q), &other_type);
+        assert_null(queue_next(q));
+        assert_int_equal(queue_n_running(q), 4);
+
+        queue_leave(q, &urgent);
+        queue_leave(q, &old);
+        queue_leave(q, &young);
+        queue_leave(q, &other_type);
+        assert_int_equal(queue_n_running(q), 0);
+}
+
+/* What waited for its levels' worth of time is not overtaken any more. */
+static void test_nothing_starves(void **state)
+{
+        Queue *q = *state;
+        QueueRequest low = { .subsystem = "a", .task_type = "x", .priority = 1, .created_realtime = START };
+        QueueRequest high = { .subsystem = "a", .task_type = "x", .priority = 10 };
+        QueueEntry patient = { 0 }, before = { 0 }, after = { 0 };
+
+        enter(q, &patient, &low);
+        high.created_realtime = START + 9 * QUEUE_AGING_USEC + 1;
+        enter(q, &after, &high);
+        high.created_realtime = START + 9 * QUEUE_AGING_USEC - 1;
+        enter(q, &before, &high);
+
+        assert_ptr_equal(queue_next(q), &before);
+        assert_ptr_equal(queue_next(q), &patient);
+        assert_ptr_equal(queue_next(q), &after);
+        queue_leave(q, &patient);
+        queue_leave(q, &before);
+        queue_leave(q, &after);
+}
+
+static void assert_position(const Queue *q, const QueueEntry *e, QueueLimit limit, unsigned max,
+                            unsigned running, size_t ahead)
+{
+        QueuePosition p;
+
+        queue_position(q, e, &p);
+        assert_int_equal(p.limit, limit);
+        assert_int_equal(p.max, max);
+        assert_int_equal(p.running, running);
+        assert_int_equal(p.ahead, ahead);
+}
+
+static void test_limits(void **state)
+{
+        Queue *q = *state;
+        QueueRequest x = {
+                .subsystem = "a", .task_type = "x", .priority = 5, .task_type_max = 1, .subsystem_max = 2
+        };
+        QueueRequest y = { .subsystem = "a", .task_type = "y", .priority = 5, .subsystem_max = 2 };
+        QueueRequest z = { .subsystem = "b", .task_type = "z", .priority = 5 };
+        QueueEntry x1 = { 0 }, x2 = { 0 }, y1 = { 0 }, y2 = { 0 }, z1 = { 0 }, z2 = { 0 };
+
+        queue_set_max(q, 3);
+        enter(q, &x1, &x);
+        enter(q, &x2, &x);
+        enter(q, &y1, &y);
+        enter(q, &y2, &y);
+        enter(q, &z1, &z);
+        enter(q, &z2, &z);
+
+        assert_ptr_equal(queue_next(q), &x1);
+        assert_position(q, &x2, QUEUE_LIMIT_TASK_TYPE, 1, 1, 0);
+        assert_position(q, &y2, QUEUE_LIMIT_NONE, 0, 0, 0);
+        assert_ptr_equal(queue_next(q), &y1);
+        assert_position(q, &y2, QUEUE_LIMIT_SUBSYSTEM, 2, 2, 1); /* behind x2 */
+        assert_ptr_equal(queue_next(q), &z1);
+        assert_position(q, &z2, QUEUE_LIMIT_ALL, 3, 3, 2);
+        assert_null(queue_next(q));
+
+        queue_leave(q, &y1); /* x2 is older, but its type is full */
+        assert_ptr_equal(queue_next(q), &y2);
+        queue_leave(q, &x1);
+        assert_ptr_equal(queue_next(q), &x2);
+        assert_null(queue_next(q));
+        queue_set_max(q, 0);
+        assert_ptr_equal(queue_next(q), &z2);
+
+        queue_leave(q, &x2);
+        queue_leave(q, &y2);
+        queue_leave(q, &z1);
+        queue_leave(q, &z2);
+}
+
+/* What ran when the limit came takes its slot, and gives it back; a retry waits anew at its old age. */
+static void test_recovered_and_retried(void **state)
+{
+        Queue *q = *state;
+        QueueRequest r = { .subsystem = "a",
+                           .task_type = "x",
+                           .priority = 5,
+                           .task_type_max = 1,
+                           .created_realtime = START };
+        QueueEntry running = { 0 }, more = { 0 }, waiting = { 0 };
+
+        assert_int_equal(queue_enter(q, &running, &r), 0);
+        queue_started(q, &running);
+        assert_int_equal(queue_enter(q, &more, &r), 0);
+        queue_started(q, &more); /* over the limit: so it is */
+        r.created_realtime = START + 1;
+        enter(q, &waiting, &r);
+        assert_null(queue_next(q));
+        queue_leave(q, &more);
+        assert_null(queue_next(q));
+
+        queue_park(q, &running);
+        assert_int_equal(queue_ready(q, &running), 0);
+        assert_ptr_equal(queue_next(q), &running);
+        queue_park(q, &running); /* backs off: it is the other's turn */
+        assert_ptr_equal(queue_next(q), &waiting);
+        assert_int_equal(queue_ready(q, &running), 0);
+        assert_null(queue_next(q));
+
+        queue_leave(q, &running);
+        queue_leave(q, &waiting);
+        queue_leave(q, &waiting); /* it is out: nothing happens */
+}
+
+/* ---- beside a model ---- */
+
+#define ENTRIES 200
+#define ACTS    20000
+
+typedef struct Model {
+        QueueEntry entry;
+        QueueRequest request;
+        QueueState state;
+        uint64_t serial;
+} Model;
+
+static bool runs_with(const Model *a, const Model *b, bool same_type)
+{
+        return b->state == QUEUE_RUNNING && streq(a->request.subsystem, b->request.subsystem) &&
+               (!same_type || streq(a->request.task_type, b->request.task_type));
+}
+
+static bool has_room(const Model *all, const Model *m, unsigned max)
+{
+        unsigned type = 0, subsystem = 0, any = 0;
+
+        for (size_t i = 0; i < ENTRIES; i++) {
+                type += runs_with(m, all + i, true);
+                subsystem += runs_with(m, all + i, false);
+                any += all[i].state == QUEUE_RUNNING;
+        }
+        return type < m->request.task_type_max && subsystem < m->request.subsystem_max && any < max;
+}
+
+static int64_t model_key(const Model *m)
+{
+        return (int64_t)m->request.created_realtime - m->request.priority * (int64_t)QUEUE_AGING_USEC;
+}
+
+static Model *model_next(Model *all, unsigned max)
+{
+        Model *best = NULL;
+
+        for (Model *m = all; m < all + ENTRIES; m++) {
+                if (m->state != QUEUE_WAITING || !has_room(all, m, max))
+                        continue;
+                if (!best || model_key(m) < model_key(best) ||
+                    (model_key(m) == model_key(best) && m->serial < best->serial))
+                        best = m;
+        }
+        return best;
+}
+
+static void model_enter(Queue *q, Model *m, uint64_t serial)
+{
+        static const char *const names[] = { "a", "b", "c", "d", "e" };
+        int k = rand() % 5, t = rand() % 5;
+
+        m->request = (QueueRequest){
+                .subsystem = names[k],
+                .task_type = names[t],
+                .priority = 1 + rand() % 10,
+                .created_realtime = START + (usec_t)(rand() % 100) * USEC_PER_MINUTE,
+                .task_type_max = 1 + (unsigned)t,
+                .subsystem_max = 3 + (unsigned)k,
+        };
+        m->serial = serial;
+        m->state = QUEUE_PARKED;
+        assert_int_equal(queue_enter(q, &m->entry, &m->request), 0);
+}
+
+/* One random act on one random entry. */
+static void model_act(Queue *q, Model *m, uint64_t serial)
+{
+        int act = rand() % 4;
+
+        if (m->state == QUEUE_OUT)
+                model_enter(q, m, serial);
+        else if (act == 0) {
+                queue_leave(q, &m->entry);
+                m->state = QUEUE_OUT;
+        } else if (m->state == QUEUE_PARKED && rand() % 50 == 0) {
+                queue_started(q, &m->entry);
+                m->state = QUEUE_RUNNING;
+        } else if (m->state == QUEUE_PARKED) {
+                assert_int_equal(queue_ready(q, &m->entry), 0);
+                m->state = QUEUE_WAITING;
+        } else if (act == 1) {
+                queue_park(q, &m->entry);
+                m->state = QUEUE_PARKED;
+        }
+}
+
+static void test_as_the_model(void **state)
+{
+        Queue *q = *state;
+        Model *all = NEW0(Model, ENTRIES);
+        size_t started = 0;
+
+        assert_non_null(all);
+        srand(20261123);
+        queue_set_max(q, 12);
+        for (unsigned i = 0; i < ACTS; i++) {
+                model_act(q, all + rand() % ENTRIES, i);
+                if (rand() % 3)
+                        continue;
+                Model *expected = model_next(all, 12);
+                QueueEntry *got = queue_next(q);
+                if (got != (expected ? &expected->entry : NULL))
+                        fail_msg("act %u: the model starts entry %td, the queue another", i,
+                                 expected ? expected - all : -1);
+                if (expected) {
+                        expected->state = QUEUE_RUNNING;
+                        started++;
+                }
+        }
+        assert_true(started > ACTS / 50);
+        for (size_t i = 0; i < ENTRIES; i++)
+                queue_leave(q, &all[i].entry);
+        assert_int_equal(queue_n_waiting(q), 0);
+        assert_int_equal(queue_n_running(q), 0);
+        free(all);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_priority_then_age, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_nothing_starves, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_recovered_and_retried, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_as_the_model, setup, teardown),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
