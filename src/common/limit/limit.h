@@ -8,8 +8,9 @@
 
 #include "common/cgroup/cgroup.h"
 
-#define LIMIT_WEIGHT_MIN 1
-#define LIMIT_WEIGHT_MAX 10000
+#define LIMIT_WEIGHT_MIN    1
+#define LIMIT_WEIGHT_MAX    10000
+#define LIMIT_WEIGHT_NORMAL 100 /* what the kernel gives a new cgroup */
 
 /* A task's priority, 1 to 10, as a weight: the normal one is the kernel's default of 100, each step is half as much again. */
 #define LIMIT_PRIORITY_MIN    1
