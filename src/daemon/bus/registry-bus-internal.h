@@ -17,6 +17,7 @@
 #include "basic/hash.h"
 #include "basic/list.h"
 #include "daemon/bus/registry-bus.h"
+#include "daemon/loop/reconnect.h"
 
 #define REGISTRY_OBJECT    "/io/reeve/Registry1"
 #define REGISTRY_INTERFACE "io.reeve.Registry1"
@@ -94,8 +95,7 @@ struct RegistryBus {
         gid_t admin_gid;
 
         sd_bus *bus; /* NULL: away */
-        sd_event_source *reconnect;
-        usec_t pause_usec;
+        Reconnect reconnect;
         bool complained; /* that the bus is away; once is enough */
 
         Hash *senders;    /* BusSender by name */

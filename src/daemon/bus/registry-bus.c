@@ -60,13 +60,6 @@ static void disconnect(RegistryBus *b)
         }
 }
 
-static void reconnect_later(RegistryBus *b)
-{
-        sd_event_source_set_time_relative(b->reconnect, b->pause_usec);
-        sd_event_source_set_enabled(b->reconnect, SD_EVENT_ONESHOT);
-        b->pause_usec = MIN(b->pause_usec * 2, RECONNECT_MAX_USEC);
-}
-
 /* Once for each time that we are away. */
 static void complain(RegistryBus *b, int error, const char *what)
 {
@@ -81,7 +74,7 @@ static int on_bus_lost(sd_bus_message *m, void *userdata, sd_bus_error *e)
 
         complain(b, ECONNRESET, "connection lost");
         disconnect(b);
-        reconnect_later(b);
+        reconnect_later(&b->reconnect);
         return 0;
 }
 
@@ -98,12 +91,12 @@ static int on_named(sd_bus_message *m, void *userdata, sd_bus_error *e)
         if (r < 0) {
                 complain(b, r, "cannot have the name");
                 disconnect(b);
-                reconnect_later(b);
+                reconnect_later(&b->reconnect);
                 return 0;
         }
         log_info("bus: serving as %s", b->name);
         b->complained = false;
-        b->pause_usec = RECONNECT_MIN_USEC;
+        reconnect_succeeded(&b->reconnect);
         return 0;
 }
 
@@ -145,23 +138,18 @@ static int connect_bus(RegistryBus *b)
                                         UINT32_C(4) /* do not queue */);
 }
 
-static void connect_now(RegistryBus *b)
+static void connect_now(void *userdata)
 {
+        RegistryBus *b = ASSERT_PTR(userdata);
+
+        if (b->bus)
+                return;
         int r = connect_bus(b);
         if (r < 0) {
                 complain(b, r, "cannot connect");
                 disconnect(b);
-                reconnect_later(b);
+                reconnect_later(&b->reconnect);
         }
-}
-
-static int on_reconnect(sd_event_source *s, uint64_t usec, void *userdata)
-{
-        RegistryBus *b = ASSERT_PTR(userdata);
-
-        if (!b->bus)
-                connect_now(b);
-        return 0;
 }
 
 int registry_bus_new(const RegistryBusConfig *config, RegistryBus **ret, ReeveError *reterr)
@@ -178,14 +166,14 @@ int registry_bus_new(const RegistryBusConfig *config, RegistryBus **ret, ReeveEr
         b->service = config->service;
         b->clock = config->clock;
         b->admin_gid = config->admin_gid;
-        b->pause_usec = RECONNECT_MIN_USEC;
         b->address = strdup(config->address);
         b->name = strdup(config->name);
         b->senders = hash_new();
         b->changed = hash_new();
         if (!b->address || !b->name || !b->senders || !b->changed)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot serve D-Bus");
-        int r = sd_event_add_time_relative(b->event, &b->reconnect, CLOCK_MONOTONIC, 0, 0, on_reconnect, b);
+        int r = reconnect_init(&b->reconnect, b->event, RECONNECT_MIN_USEC, RECONNECT_MAX_USEC, connect_now,
+                               b);
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "cannot serve D-Bus");
         *ret = TAKE_PTR(b);
@@ -197,7 +185,7 @@ void registry_bus_stop(RegistryBus *b)
         if (!b)
                 return;
         disconnect(b);
-        b->reconnect = sd_event_source_disable_unref(b->reconnect);
+        reconnect_done(&b->reconnect);
         b->flush = sd_event_source_disable_unref(b->flush);
         b->resume = sd_event_source_disable_unref(b->resume);
 }
@@ -212,7 +200,7 @@ RegistryBus *registry_bus_free(RegistryBus *b)
                 bus_call_free(container_of(link, BusCall, link));
         hash_free(b->senders);
         hash_free(b->changed);
-        sd_event_source_disable_unref(b->reconnect);
+        reconnect_done(&b->reconnect);
         sd_event_unref(b->event);
         free(b->address);
         free(b->name);

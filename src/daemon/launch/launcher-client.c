@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* One peer-to-peer sd-bus connection, attached to the loop. When it breaks, sd-bus itself ends every call that is out with
- * an error, so each callback comes once; a timer connects again, at first at once and then with a doubling pause up to
- * a quarter of a second.
+ * an error, so each callback comes once; then it is made again, at first soon and then with a doubling pause up to a quarter
+ * of a second.
  *
  * Every call is a Call: the callback of its kind and what it is called with, allocated for the time that the call is out.
  * It is owned by the bus slot (destroy callback), so that nothing leaks whichever way the call ends.
@@ -21,6 +21,7 @@
 #include "basic/strings.h"
 #include "common/error-table.h"
 #include "common/task-id.h"
+#include "daemon/loop/reconnect.h"
 
 #define RECONNECT_MIN_USEC (20 * USEC_PER_MSEC)
 /* Nothing can be started while it is away, and a failed connect(2) is a few microseconds. */
@@ -40,9 +41,8 @@ struct LauncherClient {
         char *address;
         LauncherClientEvents events;
         bool connected; /* on_connected was called, on_disconnected not yet */
-        sd_event_source *reconnect;
+        Reconnect reconnect;
         sd_event_source *flush;
-        usec_t pause_usec;
         Forgotten *forgotten;
         size_t n_forgotten, n_forgotten_room;
 };
@@ -58,8 +58,6 @@ typedef struct Call {
         void *userdata;
 } Call;
 
-static int connect_now(LauncherClient *c);
-
 static void disconnect(LauncherClient *c)
 {
         if (c->bus) {
@@ -72,30 +70,14 @@ static void disconnect(LauncherClient *c)
         }
 }
 
-static int on_reconnect(sd_event_source *s, uint64_t usec, void *userdata)
-{
-        LauncherClient *c = ASSERT_PTR(userdata);
-
-        if (!c->bus)
-                connect_now(c);
-        return 0;
-}
-
-static void reconnect_later(LauncherClient *c)
-{
-        sd_event_source_set_time_relative(c->reconnect, c->pause_usec);
-        sd_event_source_set_enabled(c->reconnect, SD_EVENT_ONESHOT);
-        c->pause_usec = MIN(c->pause_usec * 2, RECONNECT_MAX_USEC);
-}
-
-/* The bus may not be freed inside its own callback: the timer's next turn does it. */
+/* sd-bus holds a reference of its own while it calls us; what comes next is made in a later turn. */
 static int on_bus_lost(sd_bus_message *m, void *userdata, sd_bus_error *e)
 {
         LauncherClient *c = ASSERT_PTR(userdata);
 
         log_debug("launcher: connection lost");
         disconnect(c);
-        reconnect_later(c);
+        reconnect_later(&c->reconnect);
         return 0;
 }
 
@@ -105,7 +87,7 @@ static int on_bus_connected(sd_bus_message *m, void *userdata, sd_bus_error *e)
 
         log_debug("launcher: connected");
         c->connected = true;
-        c->pause_usec = RECONNECT_MIN_USEC;
+        reconnect_succeeded(&c->reconnect);
         c->events.on_connected(c->events.userdata);
         return 0;
 }
@@ -131,14 +113,17 @@ static int connect_bus(LauncherClient *c, sd_bus **ret)
         return 0;
 }
 
-static int connect_now(LauncherClient *c)
+static void connect_now(void *userdata)
 {
+        LauncherClient *c = ASSERT_PTR(userdata);
+
+        if (c->bus)
+                return;
         int r = connect_bus(c, &c->bus);
         if (r < 0) {
                 log_debug_errno(r, "launcher: cannot connect");
-                reconnect_later(c);
+                reconnect_later(&c->reconnect);
         }
-        return r;
 }
 
 static int send_forgotten(LauncherClient *c)
@@ -189,13 +174,12 @@ int launcher_client_new(sd_event *event, const char *path, const LauncherClientE
                 return -ENOMEM;
         c->event = sd_event_ref(event);
         c->events = *events;
-        c->pause_usec = RECONNECT_MIN_USEC;
         c->address = string_printf("unix:path=%s", path);
         if (!c->address)
                 return -ENOMEM;
 
-        if ((r = sd_event_add_time_relative(event, &c->reconnect, CLOCK_MONOTONIC, 0, 0, on_reconnect, c)) <
-                            0 ||
+        if ((r = reconnect_init(&c->reconnect, event, RECONNECT_MIN_USEC, RECONNECT_MAX_USEC, connect_now,
+                                c)) < 0 ||
             (r = sd_event_add_defer(event, &c->flush, on_flush, c)) < 0 ||
             (r = sd_event_source_set_enabled(c->flush, SD_EVENT_OFF)) < 0 ||
             (r = sd_event_source_set_priority(c->flush, SD_EVENT_PRIORITY_IDLE)) < 0)
@@ -210,7 +194,7 @@ LauncherClient *launcher_client_free(LauncherClient *c)
                 return NULL;
         c->connected = false; /* nobody is told any more */
         disconnect(c);
-        sd_event_source_disable_unref(c->reconnect);
+        reconnect_done(&c->reconnect);
         sd_event_source_disable_unref(c->flush);
         sd_event_unref(c->event);
         free(c->address);
@@ -221,7 +205,7 @@ LauncherClient *launcher_client_free(LauncherClient *c)
 
 bool launcher_client_is_connected(const LauncherClient *c)
 {
-        return c && c->connected;
+        return c && c->connected && sd_bus_is_open(c->bus) > 0;
 }
 
 /* "field: sentence" and "errno path", as the protocol writes them. */
@@ -280,7 +264,7 @@ static int begin(LauncherClient *c, const char *method, sd_bus_message **ret, Re
 {
         assert(c);
 
-        if (!c->connected)
+        if (!launcher_client_is_connected(c))
                 return reeve_error_set(reterr, REEVE_ERROR_UNAVAILABLE, NULL,
                                        "the launcher cannot be reached");
         int r = sd_bus_message_new_method_call(c->bus, ret, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE,

@@ -28,6 +28,8 @@ int launcher_client_new(sd_event *event, const char *path, const LauncherClientE
 LauncherClient *launcher_client_free(LauncherClient *c);
 DEFINE_CLEANUP_FUNC(LauncherClient *, launcher_client_free)
 
+/* False already in the callbacks that a broken connection ends, before on_disconnected: what they were told of was not
+ * decided by the launcher. */
 bool launcher_client_is_connected(const LauncherClient *c);
 
 /* Every call below returns 0 when it was sent, and then its callback comes exactly once; or a negative errno with *reterr

@@ -145,6 +145,7 @@ int registry_add(Registry *r, TaskRow *row, Task **ret, ReeveError *reterr)
         if (!c || !t)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot hold another task");
         t->spec_fd = -EBADF;
+        t->kill_index = PRIOQ_NONE;
         if (row->owner_uid != 0 && r->config.tasks_per_uid > 0 && c->n >= r->config.tasks_per_uid)
                 return reeve_error_set(reterr, REEVE_ERROR_LIMIT_EXCEEDED, "limits.tasks_per_uid",
                                        "uid %u has %u tasks that have not ended, no more are allowed",
@@ -169,6 +170,7 @@ void registry_remove(Registry *r, Task *t)
         assert(r);
         assert(t);
         assert(list_is_empty(&t->runs) && list_is_empty(&t->waits));
+        assert(t->kill_index == PRIOQ_NONE);
 
         uid_count_drop(r, t->row.owner_uid);
         hash_remove(r->tasks, t->row.task_id);

@@ -9,6 +9,7 @@
 #include "basic/error.h"
 #include "basic/hash.h"
 #include "basic/list.h"
+#include "basic/prioq.h"
 #include "common/clock.h"
 #include "common/launcher-protocol.h"
 #include "daemon/model/task-row.h"
@@ -37,7 +38,8 @@ struct Task {
         ListLink runs;
         ListLink waits;
 
-        usec_t kill_boottime; /* a cancelled task is killed then; 0: no */
+        usec_t kill_boottime; /* a cancelled task is killed then */
+        size_t kill_index;    /* in the service's queue of kills; PRIOQ_NONE: it is not */
         unsigned launch_tries;
         bool sampled; /* the sampler knows it */
 };
@@ -66,7 +68,7 @@ Task *registry_next(Registry *r, size_t *cursor);
  * tasks; -ENOMEM. A row without times gets created_* and boot_id. */
 int registry_add(Registry *r, TaskRow *row, Task **ret, ReeveError *reterr);
 
-/* Forgets and frees a task, whose lists must be empty. */
+/* Forgets and frees a task, whose lists must be empty and which must be in no queue. */
 void registry_remove(Registry *r, Task *t);
 
 /* Drops what only the start of a task needs: specification, ticket and descriptors. */

@@ -24,7 +24,10 @@ bool caller_owns(const Caller *c, const TaskRow *t)
 /* An operation that waits for the launcher's or the database's answer. */
 typedef struct ActOp {
         Service *service;
+        ServiceHeld held;
         char task_id[TASK_ID_MAX + 1];
+        int signal; /* 0: it is about something else */
+        bool whole;
         int freeze; /* 1, 0; -1: it is about something else */
         service_done_t callback;
         void *userdata;
@@ -130,6 +133,62 @@ static void on_acted(const ReeveError *error, void *userdata)
         op->callback(error, op->userdata);
 }
 
+static int send_act(ActOp *op, const Task *t, ReeveError *reterr)
+{
+        LauncherClient *l = op->service->launcher;
+
+        if (op->signal > 0)
+                return launcher_client_signal(l, op->task_id, t->row.attempt, op->signal, op->whole,
+                                              on_acted, (void *)op, reterr);
+        return launcher_client_act(l, op->freeze ? "Freeze" : "Thaw", op->task_id, t->row.attempt, on_acted,
+                                   op, reterr);
+}
+
+/* Not sent again when the connection breaks after it: it may have been done. */
+static void act(ServiceHeld *h, const ReeveError *error)
+{
+        _cleanup_free_ ActOp *op = container_of(h, ActOp, held);
+        Service *s = op->service;
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (error) {
+                op->callback(error, op->userdata);
+                return;
+        }
+        const Task *t = registry_get(s->registry, op->task_id);
+        if (!t || (t->doing & TASK_DOING_FINISH))
+                answer_not_open(s, op->task_id, op->callback, op->userdata);
+        else if (send_act(op, t, &e) < 0)
+                op->callback(&e, op->userdata);
+        else
+                op = NULL; /* on_acted() has it */
+}
+
+static void drop_act(ServiceHeld *h)
+{
+        free(container_of(h, ActOp, held));
+}
+
+/* `wish` says what is to be done to an active task of the caller's. */
+static void start_act(Service *s, const Caller *caller, const char *task_id, const ActOp *wish)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (!find_active(s, caller, task_id, wish->callback, wish->userdata))
+                return;
+        ActOp *op = act_op_new(s, task_id, wish->callback, wish->userdata);
+        if (!op) {
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot act on the task");
+                wish->callback(&e, wish->userdata);
+                return;
+        }
+        op->signal = wish->signal;
+        op->whole = wish->whole;
+        op->freeze = wish->freeze;
+        op->held = (ServiceHeld){ .go = act, .drop = drop_act };
+        service_hold(s, &op->held);
+}
+
 void service_signal(Service *s, const Caller *caller, const char *task_id, int signal, bool whole,
                     service_done_t callback, void *userdata)
 {
@@ -141,36 +200,24 @@ void service_signal(Service *s, const Caller *caller, const char *task_id, int s
                 callback(&e, userdata);
                 return;
         }
-        Task *t = find_active(s, caller, task_id, callback, userdata);
-        if (!t)
-                return;
-        ActOp *op = act_op_new(s, task_id, callback, userdata);
-        if (!op || launcher_client_signal(s->launcher, task_id, t->row.attempt, signal, whole, on_acted, op,
-                                          &e) < 0) {
-                free(op);
-                callback(&e, userdata);
-        }
+        start_act(s, caller, task_id,
+                  &(ActOp){ .signal = signal,
+                            .whole = whole,
+                            .freeze = -1,
+                            .callback = callback,
+                            .userdata = userdata });
 }
 
 void service_freeze(Service *s, const Caller *caller, const char *task_id, bool freeze,
                     service_done_t callback, void *userdata)
 {
-        ReeveError e = REEVE_ERROR_NULL;
-
-        Task *t = find_active(s, caller, task_id, callback, userdata);
-        if (!t)
-                return;
-        ActOp *op = act_op_new(s, task_id, callback, userdata);
-        if (op)
-                op->freeze = freeze;
-        if (!op || launcher_client_act(s->launcher, freeze ? "Freeze" : "Thaw", task_id, t->row.attempt,
-                                       on_acted, op, &e) < 0) {
-                free(op);
-                callback(&e, userdata);
-        }
+        start_act(s, caller, task_id,
+                  &(ActOp){ .freeze = freeze, .callback = callback, .userdata = userdata });
 }
 
 /* ---- cancelling ---- */
+
+#define KILL_AGAIN_USEC (2 * USEC_PER_SEC)
 
 static void on_told(const ReeveError *error, void *userdata)
 {
@@ -188,6 +235,65 @@ static usec_t grace_of(Service *s, const Task *t)
         if (record_map(record_watch_dir_fd(s->records), name, &record) < 0)
                 return s->settings.grace_usec;
         return record->grace_usec;
+}
+
+static int compare_kills(const void *a, const void *b)
+{
+        const Task *x = a, *y = b;
+        return x->kill_boottime < y->kill_boottime ? -1 : x->kill_boottime > y->kill_boottime;
+}
+
+static void arm_kill_timer(Service *s)
+{
+        const Task *first = prioq_peek(s->kills);
+
+        if (!first)
+                return;
+        sd_event_source_set_time(s->kill_timer, first->kill_boottime);
+        sd_event_source_set_enabled(s->kill_timer, SD_EVENT_ONESHOT);
+}
+
+static int on_kill_timer(sd_event_source *source, uint64_t usec, void *userdata)
+{
+        Service *s = ASSERT_PTR(userdata);
+        usec_t now = clock_boottime(s->clock);
+
+        for (Task *t; (t = prioq_peek(s->kills)) && t->kill_boottime <= now;) {
+                launcher_client_act(s->launcher, "Kill", t->row.task_id, t->row.attempt, on_told, NULL,
+                                    NULL);
+                t->kill_boottime = usec_add(now, KILL_AGAIN_USEC);
+                prioq_reshuffle(s->kills, &t->kill_index);
+        }
+        arm_kill_timer(s);
+        return 0;
+}
+
+int service_start_kills(Service *s)
+{
+        assert(s);
+
+        s->kills = prioq_new(compare_kills);
+        if (!s->kills)
+                return -ENOMEM;
+        int r = sd_event_add_time(s->event, &s->kill_timer, CLOCK_BOOTTIME, 0, 1, on_kill_timer, s);
+        return r < 0 ? r : sd_event_source_set_enabled(s->kill_timer, SD_EVENT_OFF);
+}
+
+static void kill_later(Service *s, Task *t, usec_t boottime)
+{
+        t->kill_boottime = boottime;
+        int r = prioq_put(s->kills, t, &t->kill_index);
+        if (r < 0)
+                log_error_errno(r, "%s: was told to end, but cannot be killed later", t->row.task_id);
+        arm_kill_timer(s);
+}
+
+void service_forget_kill(Service *s, Task *t)
+{
+        assert(s);
+        assert(t);
+
+        prioq_remove(s->kills, &t->kill_index);
 }
 
 void service_carry_out_cancel(Service *s, Task *t)
@@ -211,43 +317,8 @@ void service_carry_out_cancel(Service *s, Task *t)
         launcher_client_act(s->launcher, "Thaw", t->row.task_id, t->row.attempt, on_told, NULL, NULL);
         launcher_client_signal(s->launcher, t->row.task_id, t->row.attempt, SIGTERM, true, on_told, NULL,
                                NULL);
-        if (t->kill_boottime == 0)
-                t->kill_boottime = usec_add(clock_boottime(s->clock), grace_of(s, t));
-        service_arm_kill_timer(s);
-}
-
-void service_arm_kill_timer(Service *s)
-{
-        usec_t earliest = USEC_INFINITY;
-        size_t cursor = 0;
-
-        assert(s);
-
-        for (Task *t; (t = registry_next(s->registry, &cursor));)
-                if (t->kill_boottime > 0)
-                        earliest = MIN(earliest, t->kill_boottime);
-        if (earliest == USEC_INFINITY)
-                return;
-        sd_event_source_set_time(s->kill_timer, earliest);
-        sd_event_source_set_enabled(s->kill_timer, SD_EVENT_ONESHOT);
-}
-
-#define KILL_AGAIN_USEC (2 * USEC_PER_SEC)
-
-int service_on_kill_timer(sd_event_source *source, uint64_t usec, void *userdata)
-{
-        Service *s = ASSERT_PTR(userdata);
-        usec_t now = clock_boottime(s->clock);
-        size_t cursor = 0;
-
-        for (Task *t; (t = registry_next(s->registry, &cursor));)
-                if (t->kill_boottime > 0 && t->kill_boottime <= now) {
-                        launcher_client_act(s->launcher, "Kill", t->row.task_id, t->row.attempt, on_told,
-                                            NULL, NULL);
-                        t->kill_boottime = usec_add(now, KILL_AGAIN_USEC);
-                }
-        service_arm_kill_timer(s);
-        return 0;
+        if (t->kill_index == PRIOQ_NONE)
+                kill_later(s, t, usec_add(clock_boottime(s->clock), grace_of(s, t)));
 }
 
 static void on_cancel_committed(const ReeveError *error, int64_t last_event, void *userdata)

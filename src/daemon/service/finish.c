@@ -162,7 +162,7 @@ static int write_end(Service *s, Task *t, const AttemptRow *a)
 
 static void commit_end(Service *s, Task *t, const AttemptRow *a)
 {
-        t->kill_boottime = 0;
+        service_forget_kill(s, t);
         t->doing = (t->doing & ~TASK_RECORD_ENDED) | TASK_DOING_FINISH;
         service_unsample(s, t);
         task_drop_start(t);

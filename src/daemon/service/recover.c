@@ -256,17 +256,20 @@ void service_on_launcher_connected(void *userdata)
         Service *s = ASSERT_PTR(userdata);
         size_t cursor = 0;
 
+        s->launcher_away_boottime = USEC_INFINITY;
         for (Task *t; (t = registry_next(s->registry, &cursor));) {
                 push_active(s, t); /* first: one that was just launched is not a missed one */
                 push_pending(s, t);
         }
         look_for_strays(s);
+        service_release_held(s);
 }
 
 void service_on_launcher_disconnected(void *userdata)
 {
         Service *s = ASSERT_PTR(userdata);
 
+        s->launcher_away_boottime = clock_boottime(s->clock);
         log_warning("the launcher is away; running tasks go on");
         if (s->reports.launcher_away)
                 s->reports.launcher_away(s->reports.userdata);

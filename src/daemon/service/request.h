@@ -3,11 +3,12 @@
 
 /* A request to run something, between its arrival and its task. */
 
-#include "daemon/service/service.h"
+#include "daemon/service/service-internal.h"
 
-/* Between Authorize and its answer there is no task yet: this is it. */
+/* Until Authorize was answered there is no task yet: this is it. */
 typedef struct RunOp {
         Service *service;
+        ServiceHeld held;
         TaskRow row;
         char *spec;
         size_t spec_size;

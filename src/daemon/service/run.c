@@ -320,6 +320,12 @@ static void on_inserted(const ReeveError *error, int64_t last_event, void *userd
                 service_launch(s, t);
 }
 
+static void refuse_run(RunOp *op, const ReeveError *error)
+{
+        op->callback(error, NULL, op->userdata);
+        run_op_free(op);
+}
+
 static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER_TICKET_SIZE],
                           void *userdata)
 {
@@ -329,7 +335,11 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
         Task *t;
 
         if (error) {
-                op->callback(error, NULL, op->userdata);
+                /* A connection that broke has decided nothing: a ticket that nobody got harms nobody. */
+                if (launcher_client_is_connected(s->launcher))
+                        refuse_run(TAKE_PTR(op), error);
+                else
+                        service_hold(s, &TAKE_PTR(op)->held);
                 return;
         }
         CRASH_POINT("reeved", "authorized");
@@ -364,6 +374,22 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
         }
 }
 
+static void authorize(ServiceHeld *h, const ReeveError *error)
+{
+        RunOp *op = container_of(h, RunOp, held);
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (error)
+                refuse_run(op, error);
+        else if (launcher_client_authorize(op->service->launcher, op->spec_fd, on_authorized, op, &e) < 0)
+                refuse_run(op, &e);
+}
+
+static void drop_run(ServiceHeld *h)
+{
+        run_op_free(container_of(h, RunOp, held));
+}
+
 void service_run(Service *s, const Caller *caller, RunRequest *request, service_task_t callback,
                  void *userdata)
 {
@@ -389,10 +415,10 @@ void service_run(Service *s, const Caller *caller, RunRequest *request, service_
                 return;
         }
         Task *t = registry_get(s->registry, op->row.task_id);
-        if (t)
+        if (t) {
                 join_or_refuse(op, t);
-        else if (launcher_client_authorize(s->launcher, op->spec_fd, on_authorized, op, &e) < 0)
-                callback(&e, NULL, userdata);
-        else
-                op = NULL; /* on_authorized() has it */
+                return;
+        }
+        op->held = (ServiceHeld){ .go = authorize, .drop = drop_run };
+        service_hold(s, &TAKE_PTR(op)->held);
 }

@@ -7,11 +7,13 @@
  *     run.c      it is authorised, committed, launched                            pending -> active
  *     finish.c   its record says ended (or nothing will ever come): committed    -> completed, failed, cancelled, lost
  *     control.c  signals, freezing, cancelling
+ *     hold.c     requests that wait while the connection to the launcher is being made
  *     recover.c  the same from rows, records and live cgroups after a restart of ours, the launcher's or the machine's
  *
  * and beside it: query.c, monitor.c, output.c, doctor.c, snapshot.c (the sampler's callbacks). */
 
 #include "basic/list.h"
+#include "basic/prioq.h"
 #include "daemon/launch/launcher-client.h"
 #include "daemon/launch/record-watch.h"
 #include "daemon/registry/registry.h"
@@ -45,8 +47,13 @@ struct Service {
         unsigned n_snapshots;
         sd_event_source *snapshots_source;
 
-        sd_event_source *kill_timer;  /* the earliest kill_boottime of a cancelled task */
+        Prioq *kills;                 /* cancelled tasks, by kill_boottime */
+        sd_event_source *kill_timer;  /* of the first of them */
         sd_event_source *retry_timer; /* tasks that wait for the launcher to make up its mind */
+
+        ListLink held; /* ServiceHeld */
+        sd_event_source *hold_timer;
+        usec_t launcher_away_boottime; /* since when; USEC_INFINITY: it is there */
 };
 
 /* What an asynchronous step remembers: the task may be gone when it comes back, its id is not. Freed by the step. */
@@ -92,11 +99,31 @@ void service_unsample(Service *s, Task *t);
 void service_flush_snapshots(Service *s);
 
 /* ---- control.c ---- */
-/* Sets the timer to the earliest kill_boottime. */
-void service_arm_kill_timer(Service *s);
-int service_on_kill_timer(sd_event_source *source, uint64_t usec, void *userdata);
+/* Prepares the kills of cancelled tasks. Negative errno. */
+int service_start_kills(Service *s);
 /* Carries out a cancellation that was accepted: TERM now, KILL after the grace. */
 void service_carry_out_cancel(Service *s, Task *t);
+/* The task has ended and is not killed any more. */
+void service_forget_kill(Service *s, Task *t);
+
+/* ---- hold.c ---- */
+
+/* Part of a request that needs the launcher. */
+typedef struct ServiceHeld {
+        ListLink link;
+        usec_t until_boottime; /* 0 before the first service_hold(): then it chooses */
+        /* The launcher is there, or (`error`, borrowed) will not be: either way it is the request's own again. */
+        void (*go)(struct ServiceHeld *h, const ReeveError *error);
+        /* Frees the request without an answer: the service ends. */
+        void (*drop)(struct ServiceHeld *h);
+} ServiceHeld;
+
+int service_start_holding(Service *s);
+/* Calls `go` when the launcher is there: before it returns, if it is or if there is no hope. */
+void service_hold(Service *s, ServiceHeld *h);
+/* The launcher is there. */
+void service_release_held(Service *s);
+void service_drop_held(Service *s);
 
 /* ---- monitor.c ---- */
 /* Adds an event about the task, as it is now, to a write, and keeps it in `op` for the publication. */

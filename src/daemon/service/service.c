@@ -66,9 +66,9 @@ static int open_launcher(Service *s, ReeveError *reterr)
 
 static int add_timers(Service *s, ReeveError *reterr)
 {
-        int r = sd_event_add_time(s->event, &s->kill_timer, CLOCK_BOOTTIME, 0, 1, service_on_kill_timer, s);
+        int r = service_start_kills(s);
         if (r >= 0)
-                r = sd_event_source_set_enabled(s->kill_timer, SD_EVENT_OFF);
+                r = service_start_holding(s);
         return r < 0 ? reeve_error_errno(reterr, r, NULL, "cannot make a timer") : 0;
 }
 
@@ -91,6 +91,7 @@ int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr)
         s->cgroup_fd = -EBADF;
         list_init(&s->monitors);
         list_init(&s->outputs);
+        list_init(&s->held);
 
         r = cgroup_open_mount(&s->cgroup_fd, NULL);
         if (r < 0 && r != -ENOENT)
@@ -129,6 +130,7 @@ Service *service_free(Service *s)
                 return NULL;
         if (s->registry)
                 drop_waiters(s);
+        service_drop_held(s);
         service_end_monitors(s);
         service_end_outputs(s);
         sampler_free(s->sampler);
@@ -137,6 +139,7 @@ Service *service_free(Service *s)
         record_watch_free(s->records);
         store_close(s->store);
         registry_free(s->registry);
+        prioq_free(s->kills);
         sd_event_source_disable_unref(s->snapshots_source);
         sd_event_source_disable_unref(s->kill_timer);
         sd_event_source_disable_unref(s->retry_timer);

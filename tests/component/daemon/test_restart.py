@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import sqlite3
+import time
 
 import checks
 import pytest
@@ -151,8 +152,7 @@ def test_reeved_is_stopped_in_a_commit(commit):
 
 def test_run_without_launcher():
     with World() as w:
-        w.kill("launcher")
-        checks.until(w.i, "reeved does not notice", lambda: not launcher_is_there(w))
+        launcher_goes(w)
         with pytest.raises(VarlinkError) as e:
             w.run("t")
         assert e.value.name == "Unavailable"
@@ -170,12 +170,16 @@ def launcher_is_there(w):
     return any(c["name"] == "launcher" and c["ok"] for c in w.call("Doctor")["checks"])
 
 
+def authorize_is_out(w, task):
+    w.i.launcher.process.send_signal(signal.SIGSTOP)
+    w.submit(task)
+    w.call("Stats")
+
+
 def test_launcher_dies_with_a_call_out():
     """Authorize has no answer: the client is told to try again, and nothing is left of its first try."""
     with World() as w:
-        w.i.launcher.process.send_signal(signal.SIGSTOP)
-        w.submit("t")
-        w.call("Stats")
+        authorize_is_out(w, "t")
         w.kill("launcher")
         with pytest.raises(VarlinkError) as e:
             w.connections["t"].reply()
@@ -185,6 +189,75 @@ def test_launcher_dies_with_a_call_out():
         checks.run_again(w.i, w.argv, "t")
         w.gate.open()
         w.check_ended("t")
+
+
+def test_launcher_is_replaced_with_a_call_out():
+    """Authorize is asked again; the client does not notice."""
+    with World() as w:
+        authorize_is_out(w, "t")
+        w.kill("launcher")
+        w.start("launcher")
+        assert w.connections["t"].reply()["task"]["status"] == "active"
+        w.gate.open()
+        w.check_ended("t")
+        assert w.i.spent() == 1
+
+
+def launcher_goes(w):
+    """Kills the launcher and waits until reeved knows."""
+    w.kill("launcher")
+    checks.until(w.i, "reeved does not notice", lambda: not launcher_is_there(w))
+
+
+def test_requests_while_the_launcher_is_replaced():
+    """What comes in the moment that it is away waits for the new one: Run, of many clients, and acts on what runs."""
+    with World() as w:
+        w.run("t")
+        launcher_goes(w)
+        for n in range(8):
+            w.submit(f"new{n}")
+        acts = []
+        for method, parameters in (("Freeze", {}), ("Thaw", {}), ("Signal", {"signal": signal.SIGCONT})):
+            acts.append(w.i.connect(timeout=checks.PATIENCE))
+            acts[-1].send(method, {"task_id": "t", **parameters})
+            w.call("Stats")  # or Thaw might come before Freeze
+        w.start("launcher")
+        for c in acts:
+            c.reply()
+            c.close()
+        for n in range(8):
+            assert w.connections[f"new{n}"].reply()["task"]["status"] == "active"
+        for _ in range(9):
+            w.gate.open()
+        for task in ("t", *(f"new{n}" for n in range(8))):
+            checks.check_end(w.i.wait(task))
+        assert w.i.spent() == 9
+
+
+def test_nobody_waits_for_a_launcher_that_is_gone_for_good():
+    with World() as w:
+        launcher_goes(w)
+        with pytest.raises(VarlinkError):
+            w.run("first")
+        began = time.monotonic()
+        for n in range(20):
+            with pytest.raises(VarlinkError) as e:
+                w.run(f"t{n}")
+            assert e.value.name == "Unavailable"
+        took = time.monotonic() - began
+        assert took < 1, f"20 requests without hope took {took:.1f} s"
+
+
+def test_a_client_that_waits_for_the_launcher_goes():
+    """... and so does reeved, with requests that are held."""
+    with World() as w:
+        launcher_goes(w)
+        w.submit("gone")
+        w.submit("held")
+        w.call("Stats")
+        w.connections.pop("gone").close()
+        w.call("Stats")
+        assert w.i.reeved.end(signal.SIGTERM) == 0
 
 
 def test_task_ends_while_launch_is_not_answered():
