@@ -19,6 +19,7 @@
 #include <stdio.h>
 
 #include "common/clock.h"
+#include "common/unit-property/unit-property.h"
 
 #define USERS_KEPT 8
 #define KEPT_USEC  (5 * USEC_PER_SEC)
@@ -116,6 +117,23 @@ static int check_rlimits(const Launcher *l, const Spec *s, ReeveError *reterr)
         return 0;
 }
 
+/* Properties of the scope: the table says what, for whom; what is not in it nobody gets. */
+static int check_scope(const Spec *s, uid_t author, ReeveError *reterr)
+{
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < s->n_properties; i++)
+                r = unit_property_check(s->properties[i].name, s->properties[i].value, author, reterr);
+        if (r < 0 || !s->slice)
+                return r;
+        if (author != 0)
+                return deny(reterr, "slice", "only root may choose where a scope is placed");
+        if (!unit_property_slice_is_valid(s->slice))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "slice",
+                                       "it is not the name of a slice");
+        return 0;
+}
+
 /* The rules for everybody but root. */
 static int check_own(const Launcher *l, const Spec *s, uid_t author, const User *u, ReeveError *reterr)
 {
@@ -151,11 +169,12 @@ int authorise(const Launcher *l, const Spec *s, uid_t author, const gid_t **ret_
         r = check_not_reeve(l, s, reterr);
         if (r < 0)
                 return r;
-        if (author != 0) {
+        if (author != 0)
                 r = check_own(l, s, author, u, reterr);
-                if (r < 0)
-                        return r;
-        }
+        if (r >= 0)
+                r = check_scope(s, author, reterr);
+        if (r < 0)
+                return r;
 
         *ret_groups = s->has_groups ? s->groups : u ? u->groups : NULL;
         *ret_n_groups = s->has_groups ? s->n_groups : u ? u->n_groups : 0;

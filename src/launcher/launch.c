@@ -108,6 +108,9 @@ static int choose_backend(Launch *x, ReeveError *reterr)
         const char *wanted = x->request.backend;
 
         x->backend = x->l->backend;
+        if (spec_wants_scope(&x->spec) && !streq(wanted, record_backend_name(RECORD_BACKEND_SCOPE)))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                                       "a slice and unit properties want backend scope");
         if (!wanted[0] || streq(wanted, record_backend_name(x->backend)))
                 return 0;
         /* Without a cgroup a task would be outside of its user's sub-tree: where there are cgroups, nobody gets that. */

@@ -21,7 +21,8 @@ LEAST = [b"reeve-spec=1", b"task=t", b"attempts=1", b"uid=0", b"gid=0", b"cwd=/"
 FULL = [b"reeve-spec=1", b"task=healing_playbook_0123456789ab", b"attempts=3", b"uid=1000", b"gid=1001",
         b"groups=4,27,1000", b"cwd=/srv/work", b"umask=0027", b"nice=-5", b"oom-score-adjust=200",
         b"rlimit=CORE:0:infinity", b"rlimit=NOFILE:1024:4096", b"stdio=0:fd:25:4:34816", b"stdio=1:output",
-        b"stdio=2:null", b"tty=1", b"limit=MemoryMax:536870912", b"limit=CPUQuota:20000", b"grace=5000000",
+        b"stdio=2:null", b"tty=1", b"limit=MemoryMax:536870912", b"limit=CPUQuota:20000",
+        b"property=IPAddressDeny:10.0.0.0/8", b"property=IPAddressDeny:::/0", b"slice=system.slice", b"grace=5000000",
         b"env=PATH=/usr/bin", b"env=EMPTY=", b"arg=/bin/echo", b"arg=", b"arg=x=y",
         b"verify=/bin/test\x1f-f\x1f/srv/jobs/done"]
 
@@ -47,6 +48,9 @@ SPECS = {
     "stdio-journal": changed(b"stdio=2:null", b"stdio=2:journal"),
     "limit-twice": changed(b"limit=CPUQuota:20000", b"limit=MemoryMax:1"),
     "limit-without-value": changed(b"limit=CPUQuota:20000", b"limit=CPUQuota:"),
+    "limit-devices": changed(b"limit=CPUQuota:20000", b"limit=IOReadBandwidthMax:8:0 1"),
+    "property-without-value": changed(b"property=IPAddressDeny:::/0", b"property=IPAddressDeny:"),
+    "slice-empty": changed(b"slice=system.slice", b"slice="),
     "env-without-name": changed(b"env=EMPTY=", b"env==x"),
     "grace-infinity": changed(b"grace=5000000", b"grace=18446744073709551615"),
     "empty-command": changed(b"arg=/bin/echo", b"arg="),

@@ -13,6 +13,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def fields(
     task, argv, uid=None, gid=None, attempts=1, cwd="/", env=None, stdio=("null", "output", "output"), limits=(),
     rlimits=(), umask="0022", nice=0, grace_usec=None, groups=None, oom_score_adjust=None, tty=False, verify=(),
+    properties=(), slice=None,
 ):
     """The fields in their order. `stdio` entries are "null", "output", "journal" or an open descriptor."""
     f = ["reeve-spec=1", f"task={task}", f"attempts={attempts}"]
@@ -31,6 +32,9 @@ def fields(
     if tty:
         f.append("tty=1")
     f += [f"limit={name}:{value}" for name, value in limits]
+    f += [f"property={name}:{value}" for name, value in properties]
+    if slice is not None:
+        f.append(f"slice={slice}")
     if grace_usec is not None:
         f.append(f"grace={grace_usec}")
     f += [f"env={k}={v}" for k, v in (env if env is not None else {"PATH": PATH}).items()]

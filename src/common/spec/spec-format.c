@@ -101,6 +101,10 @@ static int add_command(const Spec *s, Buffer *b)
 
         for (size_t i = 0; r >= 0 && i < s->n_limits; i++)
                 r = FIELD(b, "limit=%s:%s", s->limits[i].name, s->limits[i].value);
+        for (size_t i = 0; r >= 0 && i < s->n_properties; i++)
+                r = FIELD(b, "property=%s:%s", s->properties[i].name, s->properties[i].value);
+        if (r >= 0 && s->slice)
+                r = FIELD(b, "slice=%s", s->slice);
         if (r >= 0 && s->grace_usec != USEC_INFINITY)
                 r = FIELD(b, "grace=%" PRIu64, s->grace_usec);
         for (size_t i = 0; r >= 0 && i < s->n_env; i++)
@@ -112,6 +116,18 @@ static int add_command(const Spec *s, Buffer *b)
         return r;
 }
 
+static int check_names(const char *key, const SpecLimit *limits, size_t n, size_t max, ReeveError *reterr)
+{
+        if (n > max)
+                return reeve_error_set(reterr, REEVE_ERROR_LIMIT_EXCEEDED, key, "at most %zu are possible",
+                                       max);
+        for (size_t i = 0; i < n; i++)
+                if (strchr(limits[i].name, ':'))
+                        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, key,
+                                               "a name has a colon in it");
+        return 0;
+}
+
 static int check_expressible(const Spec *s, ReeveError *reterr)
 {
         if (!s->task_id || !s->cwd)
@@ -121,14 +137,9 @@ static int check_expressible(const Spec *s, ReeveError *reterr)
         if (s->has_groups && s->n_groups == 0)
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "groups",
                                        "a list of groups that is given cannot be empty");
-        if (s->n_limits > SPEC_LIMITS_MAX)
-                return reeve_error_set(reterr, REEVE_ERROR_LIMIT_EXCEEDED, "limit",
-                                       "at most %d are possible", SPEC_LIMITS_MAX);
-        for (size_t i = 0; i < s->n_limits; i++)
-                if (strchr(s->limits[i].name, ':'))
-                        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "limit",
-                                               "a name has a colon in it");
-        return 0;
+        int r = check_names("limit", s->limits, s->n_limits, SPEC_LIMITS_MAX, reterr);
+        return r < 0 ? r
+                     : check_names("property", s->properties, s->n_properties, SPEC_PROPERTIES_MAX, reterr);
 }
 
 int spec_format(const Spec *s, char **ret, size_t *ret_size, ReeveError *reterr)

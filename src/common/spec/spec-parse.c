@@ -234,24 +234,53 @@ static size_t limit_name_length(const char *value)
 }
 
 /* "NAME:VALUE": the value can be borrowed, the name has no NUL behind it and gets a slot of its own. */
-static int parse_limit(Spec *s, const char *value, size_t index)
+static int parse_named(const char *value, char slot[static LIMIT_NAME_SIZE], SpecLimit *ret)
 {
         size_t n = limit_name_length(value);
 
-        assert(index < SPEC_LIMITS_MAX);
-
         if (n == 0 || value[n + 1] == '\0' || string_has_control(value, strlen(value)))
                 return -EINVAL;
+        memcpy(slot, value, n);
+        slot[n] = '\0';
+        *ret = (SpecLimit){ .name = slot, .value = value + n + 1 };
+        return 0;
+}
 
-        char *name = s->limit_names + index * LIMIT_NAME_SIZE;
-        memcpy(name, value, n);
-        name[n] = '\0';
+/* The same name, and not two devices ("8:0 1000"). */
+static bool is_same_limit(const SpecLimit *a, const SpecLimit *b)
+{
+        size_t n = strcspn(a->value, " ");
+
+        return streq(a->name, b->name) && !(a->value[n] && strncmp(a->value, b->value, n + 1) != 0);
+}
+
+static int parse_limit(Spec *s, const char *value, size_t index)
+{
+        assert(index < SPEC_LIMITS_MAX);
+
+        int r = parse_named(value, s->limit_names + index * LIMIT_NAME_SIZE, s->limits + index);
+        if (r < 0)
+                return r;
         for (size_t i = 0; i < index; i++)
-                if (streq(s->limits[i].name, name))
+                if (is_same_limit(s->limits + i, s->limits + index))
                         return -EINVAL;
-        s->limits[index] = (SpecLimit){ .name = name, .value = value + n + 1 };
         s->n_limits = index + 1;
         return 0;
+}
+
+static int parse_property(Spec *s, const char *value, size_t index)
+{
+        assert(index < SPEC_PROPERTIES_MAX);
+
+        s->n_properties = index + 1;
+        return parse_named(value, s->limit_names + (s->n_limits + index) * LIMIT_NAME_SIZE,
+                           s->properties + index);
+}
+
+static int parse_slice(Spec *s, const char *value, size_t index _unused_)
+{
+        s->slice = value;
+        return value[0] == '\0' || string_has_control(value, strlen(value)) ? -EINVAL : 0;
 }
 
 static int parse_grace(Spec *s, const char *value, size_t index _unused_)
@@ -297,6 +326,8 @@ typedef enum KeyIndex {
         KEY_STDIO,
         KEY_TTY,
         KEY_LIMIT,
+        KEY_PROPERTY,
+        KEY_SLICE,
         KEY_GRACE,
         KEY_ENV,
         KEY_ARG,
@@ -325,7 +356,10 @@ static const Key keys[_KEY_MAX] = {
                         "fd:DEV:INO:RDEV" },
         [KEY_TTY] = { "tty", 0, 1, parse_tty, "must be 1, with a passed descriptor as standard input" },
         [KEY_LIMIT] = { "limit", 0, SPEC_LIMITS_MAX, parse_limit,
-                        "must be NAME:VALUE without control characters, each name once" },
+                        "must be NAME:VALUE without control characters, each name (and device) once" },
+        [KEY_PROPERTY] = { "property", 0, SPEC_PROPERTIES_MAX, parse_property,
+                           "must be NAME:VALUE without control characters" },
+        [KEY_SLICE] = { "slice", 0, 1, parse_slice, "must be the name of a slice" },
         [KEY_GRACE] = { "grace", 0, 1, parse_grace, "must be a number of microseconds" },
         [KEY_ENV] = { "env", 0, SPEC_ENV_MAX, parse_env, "must be NAME=VALUE with a name" },
         [KEY_ARG] = { "arg", 1, SPEC_ARGS_MAX, parse_arg, "must begin with a command that is not empty" },
@@ -396,7 +430,8 @@ static int allocate(Spec *s, const unsigned counts[static _KEY_MAX])
         s->verify = NEW0(const char *, counts[KEY_VERIFY] + 1);
         if (!s->env || !s->argv || !s->verify)
                 return -ENOMEM;
-        if (counts[KEY_LIMIT] > 0 && !(s->limit_names = calloc(counts[KEY_LIMIT], LIMIT_NAME_SIZE)))
+        size_t names = counts[KEY_LIMIT] + counts[KEY_PROPERTY];
+        if (names > 0 && !(s->limit_names = calloc(names, LIMIT_NAME_SIZE)))
                 return -ENOMEM;
         return 0;
 }
@@ -448,6 +483,13 @@ int spec_parse(Spec *s, const char *text, size_t size, ReeveError *reterr)
         if (r < 0)
                 spec_done(s);
         return r;
+}
+
+bool spec_wants_scope(const Spec *s)
+{
+        assert(s);
+
+        return s->n_properties > 0 || s->slice;
 }
 
 void spec_done(Spec *s)

@@ -21,12 +21,14 @@
  *     tty=1                   optional: descriptor 0 is a terminal to be made the controlling one
  *     limit=NAME:VALUE*       systemd names, "MemoryMax:536870912"; canonical values (bytes, permyriad of a CPU for
  *                             CPUQuota, weights, counts)
+ *     property=NAME:VALUE*    what only systemd has, for backend scope; canonical (common/unit-property); repeats add up
+ *     slice=NAME              optional: where the scope is to be
  *     grace=USEC              optional
  *     env=NAME=VALUE*         arg=VALUE+             verify=COMMAND* (each a NUL-free shell-less "a\x1fb" list)
  *
- * (* any number up to SPEC_*_MAX, + at least one). Keys without a remark are required. groups, oom-score-adjust, tty
- * and grace may be absent. The stdio entries come in the order 0, 1, 2; tty wants a passed descriptor 0; no name of
- * an rlimit or limit comes twice. Unknown keys, wrong order, repeats of what is single: not a specification. */
+ * (* any number up to SPEC_*_MAX, + at least one). Keys without a remark are required. groups, oom-score-adjust, tty,
+ * slice and grace may be absent. The stdio entries come in the order 0, 1, 2; tty wants a passed descriptor 0; no name
+ * of an rlimit or limit comes twice, but for limits "NAME:MAJ:MIN VALUE" of different devices. Unknown keys, wrong order, repeats of what is single: not a specification. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -37,14 +39,15 @@
 #include "basic/error.h"
 #include "basic/time.h"
 
-#define SPEC_MEMFD_NAME  "reeve-spec"
-#define SPEC_SIZE_MAX    (2U * 1024 * 1024)
-#define SPEC_ARGS_MAX    65536
-#define SPEC_ENV_MAX     65536
-#define SPEC_GROUPS_MAX  1024
-#define SPEC_LIMITS_MAX  64
-#define SPEC_VERIFY_MAX  64
-#define SPEC_STDIO_COUNT 3
+#define SPEC_MEMFD_NAME     "reeve-spec"
+#define SPEC_SIZE_MAX       (2U * 1024 * 1024)
+#define SPEC_ARGS_MAX       65536
+#define SPEC_ENV_MAX        65536
+#define SPEC_GROUPS_MAX     1024
+#define SPEC_LIMITS_MAX     64
+#define SPEC_PROPERTIES_MAX 64
+#define SPEC_VERIFY_MAX     64
+#define SPEC_STDIO_COUNT    3
 
 /* Where journald takes the streams of stdio kind "journal". */
 #define SPEC_JOURNAL_SOCKET "/run/systemd/journal/stdout"
@@ -91,7 +94,10 @@ typedef struct Spec {
         bool tty;
         SpecLimit limits[SPEC_LIMITS_MAX];
         size_t n_limits;
-        char *limit_names; /* owned; NULL in a Spec that was not parsed: its names are borrowed */
+        SpecLimit properties[SPEC_PROPERTIES_MAX]; /* of the scope */
+        size_t n_properties;
+        char *limit_names; /* owned, of both; NULL in a Spec that was not parsed: its names are borrowed */
+        const char *slice; /* borrowed; NULL: not given */
         usec_t grace_usec; /* USEC_INFINITY: not given */
         char **env;        /* NULL-terminated arrays of borrowed strings */
         char **argv;
@@ -104,6 +110,9 @@ typedef struct Spec {
  * concerns the whole. No text of the input gets into the error. Unavailable: out of memory. The Spec is empty on
  * failure. */
 int spec_parse(Spec *s, const char *text, size_t size, ReeveError *reterr);
+/* Whether it wants what only a scope has. */
+bool spec_wants_scope(const Spec *s);
+
 /* Frees the arrays of a Spec that spec_parse() filled (or failed to), and leaves it empty. */
 void spec_done(Spec *s);
 

@@ -33,6 +33,9 @@ static const char *const full[] = {
         "tty=1",
         "limit=MemoryMax:536870912",
         "limit=CPUQuota:20000",
+        "property=IPAddressDeny:10.0.0.0/8",
+        "property=IPAddressDeny:::/0",
+        "slice=system.slice",
         "grace=5000000",
         "env=PATH=/usr/bin",
         "env=EMPTY=",
@@ -114,6 +117,11 @@ static void test_full(void **state _unused_)
         assert_int_equal(s.n_limits, 2);
         assert_string_equal(s.limits[1].name, "CPUQuota");
         assert_string_equal(s.limits[1].value, "20000");
+        assert_int_equal(s.n_properties, 2);
+        assert_string_equal(s.properties[0].name, "IPAddressDeny");
+        assert_string_equal(s.properties[1].value, "::/0");
+        assert_string_equal(s.slice, "system.slice");
+        assert_true(spec_wants_scope(&s));
         assert_int_equal(s.grace_usec, 5000000);
         assert_int_equal(s.n_env, 2);
         assert_string_equal(s.env[1], "EMPTY=");
@@ -138,6 +146,8 @@ static void test_least(void **state _unused_)
         assert_false(s.has_groups);
         assert_false(s.has_oom_score_adjust);
         assert_false(s.tty);
+        assert_null(s.slice);
+        assert_false(spec_wants_scope(&s));
         assert_true(s.grace_usec == USEC_INFINITY);
         assert_int_equal(s.n_env, 0);
         assert_null(s.env[0]);
@@ -217,6 +227,13 @@ static void test_bad_values(void **state _unused_)
                 "limit=CPUQuota:1", /* comes again behind it */
                 "limit=MemoryMax:1\n",
                 "limit=Abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmn:1",
+                "property=IPAddressDeny",
+                "property=IPAddressDeny:",
+                "property=:1",
+                "property=IP-Address:1",
+                "property=IPAddressDeny:1\t",
+                "slice=",
+                "slice=a\n.slice",
                 "grace=-1",
                 "grace=5s",
                 "grace=18446744073709551615",
@@ -390,6 +407,40 @@ static void test_maxima(void **state _unused_)
                      "verify");
         assert_error(parse_many(arg, "limit=A%u:1", SPEC_LIMITS_MAX + 1, &e), e, REEVE_ERROR_LIMIT_EXCEEDED,
                      "limit");
+        assert_ok(parse_many(arg, "property=A:%u", SPEC_PROPERTIES_MAX, &e), e);
+        assert_error(parse_many(arg, "property=A:%u", SPEC_PROPERTIES_MAX + 1, &e), e,
+                     REEVE_ERROR_LIMIT_EXCEEDED, "property");
+}
+
+/* A limit of a device may come again for another one; properties may come again. */
+static void test_repeats(void **state _unused_)
+{
+        static const struct {
+                const char *first, *second;
+                int result;
+        } pairs[] = {
+                { "limit=IOReadIOPSMax:8:0 1", "limit=IOReadIOPSMax:8:16 1", 0 },
+                { "limit=IOReadIOPSMax:8:0 1", "limit=IOReadIOPSMax:8:0 2", -EINVAL },
+                { "limit=TasksMax:1", "limit=TasksMax:2", -EINVAL },
+                { "property=IPAddressDeny:::1/128", "property=IPAddressDeny:::1/128", 0 },
+                { "property=IPAddressDeny:::1/128", "limit=TasksMax:1", -EINVAL }, /* order */
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(pairs); i++) {
+                const char *fields[ELEMENTSOF(least) + 2];
+                size_t n = ELEMENTSOF(least) - 1; /* up to the command */
+                _cleanup_buffer_ Buffer b = { 0 };
+                ReeveError e;
+                Spec s;
+
+                memcpy(fields, least, sizeof(least));
+                fields[n++] = pairs[i].first;
+                fields[n++] = pairs[i].second;
+                fields[n++] = "arg=true";
+                join(&b, fields, n);
+                assert_errno(spec_parse(&s, b.data, b.size, &e), pairs[i].result, pairs[i].second);
+                spec_done(&s);
+        }
 }
 
 static void test_groups_maximum(void **state _unused_)
@@ -472,6 +523,12 @@ static void test_format_refuses(void **state _unused_)
         s = plain(argv);
         s.limits[s.n_limits++] = (SpecLimit){ .name = "A:B", .value = "1" };
         assert_error(spec_format(&s, &text, &size, &e), e, REEVE_ERROR_INVALID_ARGUMENT, "limit");
+        s = plain(argv);
+        s.properties[s.n_properties++] = (SpecLimit){ .name = "A:B", .value = "1" };
+        assert_error(spec_format(&s, &text, &size, &e), e, REEVE_ERROR_INVALID_ARGUMENT, "property");
+        s = plain(argv);
+        s.n_properties = SPEC_PROPERTIES_MAX + 1;
+        assert_error(spec_format(&s, &text, &size, &e), e, REEVE_ERROR_LIMIT_EXCEEDED, "property");
         s = plain(argv);
         s.rlimits[RLIMIT_CPU] = (SpecRlimit){ .set = true, .soft = 2, .hard = 1 };
         assert_error(spec_format(&s, &text, &size, &e), e, REEVE_ERROR_INVALID_ARGUMENT, "rlimit");
@@ -613,7 +670,8 @@ int main(void)
                 cmocka_unit_test(test_size_maximum),   cmocka_unit_test(test_round_trip),
                 cmocka_unit_test(test_format_refuses), cmocka_unit_test(test_seal_and_open),
                 cmocka_unit_test(test_open_refuses),   cmocka_unit_test(test_open_too_large),
-                cmocka_unit_test(test_rlimit_names),   cmocka_unit_test(test_stdio_matches),
+                cmocka_unit_test(test_rlimit_names),   cmocka_unit_test(test_repeats),
+                cmocka_unit_test(test_stdio_matches),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
