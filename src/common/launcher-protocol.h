@@ -15,6 +15,15 @@
  *                     grace t              usec
  *                     output_cap t         bytes
  *                     priority u           1 to 10, 5 if absent: cpu.weight and io.weight among the tasks of one uid
+ *     Check       h spec, ay ticket, u attempt, a{sv} added, ah stdin, s name, u authored, as argv -> as Launch
+ *                 runs a program beside a task whose attempt was started: as its user, in its directory, under its limits.
+ *                 `name` ("<any>-check<n>") and attempt name its record and output. argv[0] is a program of root's in the
+ *                 directories for checks, by path or by name, with an environment of reeved's REEVE_* and a PATH; or argv is
+ *                 empty, and it is the how manieth command (1, ...) of the specification's own verify=, with the
+ *                 specification's environment. stdin: nothing, or a regular file.
+ *     Hook        u attempt, a{sv} added, ah stdin, s name, as argv -> as Launch
+ *                 the same for root's programs in the directories for hooks, as user reeve-hook, in "/"; `name` is
+ *                 "<any>-step<n>".
  *     Signal      s task, u attempt, i signal, b whole     (main process, or every process of the task)
  *     Kill        s task, u attempt                        (cgroup.kill)
  *     Freeze      s task, u attempt

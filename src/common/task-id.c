@@ -43,6 +43,25 @@ bool task_name_is_valid(const char *name)
         return name_is_valid(name, TASK_NAME_MAX);
 }
 
+bool task_id_ends_in(const char *id, const char *word)
+{
+        assert(id);
+        assert(word);
+
+        size_t n = strlen(id), digits = 0, length = strlen(word);
+        while (digits < n && id[n - digits - 1] >= '0' && id[n - digits - 1] <= '9')
+                digits++;
+        if (digits < 1 || digits > 4 || n - digits < length + 2)
+                return false;
+        const char *at = id + n - digits - length;
+        return at[-1] == '-' && strncmp(at, word, length) == 0;
+}
+
+bool task_id_is_reserved(const char *id)
+{
+        return task_id_ends_in(id, "check") || task_id_ends_in(id, "step");
+}
+
 int task_id_make(const char *subsystem, const char *task_type, usec_t realtime,
                  char ret[static TASK_ID_MAX + 1])
 {

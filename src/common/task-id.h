@@ -18,6 +18,11 @@
 bool task_id_is_valid(const char *id);
 bool task_name_is_valid(const char *name);
 
+/* Is it "<something>-<word><number>", the number of one to four digits? Ids that end in -check<n> and -step<n> are
+ * reeve's own: checks and hooks run under them. */
+bool task_id_ends_in(const char *id, const char *word);
+bool task_id_is_reserved(const char *id);
+
 /* Makes "<subsystem>_<task_type>_<12 characters>": 60 bits in lower-case Crockford base32 (ids that sort by time),
  * the upper 42 the wall clock in milliseconds, the lower 18 random. A subsystem and type that would make the id
  * too long are cut. Both names must be valid. Returns 0 or a negative errno of getrandom. */

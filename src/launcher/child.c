@@ -132,10 +132,16 @@ static void connect_journal(const Child *c, Record *r)
 /* As execvp(3), but without a shell for what has no format, and without allocation. Returns a positive errno. */
 static int execute(const Child *c)
 {
-        char *const *argv = c->spec->argv;
+        char *const *argv = c->argv;
         char path[PATH_MAX];
         int error = ENOENT;
 
+        if (c->program_fd >= 0) {
+                if (c->is_script)
+                        fd_set_cloexec(c->program_fd, false);
+                execveat(c->program_fd, "", argv, c->env, AT_EMPTY_PATH);
+                return errno;
+        }
         if (strchr(argv[0], '/')) {
                 execve(argv[0], argv, c->env);
                 return errno;
@@ -179,5 +185,5 @@ void child_run(const Child *c, Record *r)
                 give_up(c, r, errno, c->spec->cwd);
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
-        give_up(c, r, execute(c), c->spec->argv[0]);
+        give_up(c, r, execute(c), c->argv[0]);
 }

@@ -22,7 +22,9 @@ static_assert(sizeof(ChildReport) <= PIPE_BUF, "reports are written at once");
 
 typedef struct Child {
         const Spec *spec;
-        char *const *env;
+        char *const *argv, *const *env;
+        int program_fd;          /* the opened program, 3 or higher; -EBADF: what argv[0] names */
+        bool is_script;          /* its interpreter opens program_fd once more */
         const char *search_path; /* for a command without a slash; never NULL */
         const gid_t *groups;
         size_t n_groups;

@@ -87,6 +87,7 @@ static void close_foreign(const Keeper *k)
                 k->proc_fd,
                 k->task_fd,
                 c ? c->report_fd : -EBADF,
+                c ? c->program_fd : -EBADF,
                 c ? c->stdio[0] : -EBADF,
                 c ? c->stdio[1] : -EBADF,
                 c ? c->stdio[2] : -EBADF,

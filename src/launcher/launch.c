@@ -18,6 +18,8 @@
  * Every mapping and descriptor of the record is given up right after the fork: another keeper that inherited one
  * would hold the lock of a stranger. */
 
+#include "launcher/launch.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -30,31 +32,11 @@
 #include "common/clock.h"
 #include "launcher/authorise.h"
 #include "launcher/keeper.h"
-#include "launcher/launcher.h"
-#include "launcher/limits.h"
 #include "launcher/output.h"
-#include "launcher/request.h"
 #include "launcher/spent.h"
 
 #define GRACE_MAX_USEC      USEC_PER_HOUR
 #define DEFAULT_SEARCH_PATH "/usr/local/bin:/usr/bin:/bin"
-
-/* One Launch on its way. */
-typedef struct Launch {
-        Launcher *l;
-        Request request;
-        char *text; /* of the specification */
-        Spec spec;
-        Ticket ticket;
-        RecordBackend backend;
-        LimitSettings *limits;
-        const char **env;
-        char name[TASK_ATTEMPT_NAME_SIZE];
-        char env_task[TASK_ID_MAX + 32], env_attempt[32];
-        Child child;
-        Record *record;
-        int record_fd, leaf_fd, output_fd, report_read_fd, report_write_fd;
-} Launch;
 
 static void launch_done(Launch *x)
 {
@@ -63,6 +45,7 @@ static void launch_done(Launch *x)
         spec_done(&x->spec);
         if (x->record)
                 record_unmap(x->record);
+        fd_close(x->child.program_fd);
         fd_close(x->record_fd);
         fd_close(x->leaf_fd);
         fd_close(x->output_fd);
@@ -89,6 +72,10 @@ int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         r = spec_open(fd, &author, &text, &size, &e);
         if (r >= 0)
                 r = spec_parse(&spec, text, size, &e);
+        if (r >= 0 && task_id_is_reserved(spec.task_id))
+                r = reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "task",
+                                    "ids that end in -check or -step and a number are those of checks and "
+                                    "hooks");
         if (r >= 0)
                 r = authorise(l, &spec, author, &groups, &n_groups, &e);
         if (r >= 0)
@@ -118,15 +105,15 @@ static int choose_backend(Launch *x, ReeveError *reterr)
                                "this launcher has backend %s only", record_backend_name(x->backend));
 }
 
-static int check_ticket(Launch *x, ReeveError *reterr)
+int launch_check_ticket(Launch *x, usec_t at_realtime, ReeveError *reterr)
 {
         uid_t carrier; /* the memfd may be a new one that reeved made of the stored bytes */
         size_t size;
 
         int r = spec_open(x->request.spec_fd, &carrier, &x->text, &size, reterr);
         if (r >= 0)
-                r = ticket_check(x->l->key, x->request.ticket, clock_realtime(clock_system()), x->text, size,
-                                 &x->ticket, reterr);
+                r = ticket_check(x->l->key, x->request.ticket, at_realtime, x->text, size, &x->ticket,
+                                 reterr);
         if (r >= 0)
                 r = spec_parse(&x->spec, x->text, size, reterr);
         if (r < 0)
@@ -168,43 +155,43 @@ static bool is_ours(const Launch *x, size_t n_ours, const char *entry)
         return false;
 }
 
-static int make_environment(Launch *x, ReeveError *reterr)
+int launch_make_environment(Launch *x, const char *task, char *const *authored, ReeveError *reterr)
 {
         size_t n = 0;
 
-        x->env = NEW(const char *, x->spec.n_env + x->request.n_env + 3);
+        x->env = NEW(const char *,
+                     strv_length(authored) + x->request.n_env + 3); /* the two of the task, and NULL */
         if (!x->env)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "environment");
-        snprintf(x->env_task, sizeof(x->env_task), "REEVE_TASK_ID=%s", x->spec.task_id);
-        snprintf(x->env_attempt, sizeof(x->env_attempt), "REEVE_ATTEMPT=%u", x->request.attempt);
-        x->env[n++] = x->env_task;
-        x->env[n++] = x->env_attempt;
+        if (task) {
+                snprintf(x->env_task, sizeof(x->env_task), "REEVE_TASK_ID=%s", task);
+                snprintf(x->env_attempt, sizeof(x->env_attempt), "REEVE_ATTEMPT=%u", x->request.attempt);
+                x->env[n++] = x->env_task;
+                x->env[n++] = x->env_attempt;
+        }
+        size_t n_told = n;
         for (size_t i = 0; i < x->request.n_env; i++)
-                if (!is_ours(x, 2, x->request.env[i]))
+                if (!is_ours(x, n_told, x->request.env[i]))
                         x->env[n++] = x->request.env[i];
 
         size_t n_ours = n;
         x->child.search_path = DEFAULT_SEARCH_PATH;
-        for (size_t i = 0; i < x->spec.n_env; i++) {
-                const char *path = string_after(x->spec.env[i], "PATH=");
+        for (; *authored; authored++) {
+                const char *path = string_after(*authored, "PATH=");
 
                 if (path)
                         x->child.search_path = path;
-                if (!is_ours(x, n_ours, x->spec.env[i]))
-                        x->env[n++] = x->spec.env[i];
+                if (!is_ours(x, n_ours, *authored))
+                        x->env[n++] = *authored;
         }
         x->env[n] = NULL;
         return 0;
 }
 
-/* Everything that can be refused without having done anything. */
-static int prepare(Launch *x, sd_bus_message *m, ReeveError *reterr)
+int launch_check_rules(Launch *x, ReeveError *reterr)
 {
-        int r = request_read(&x->request, m, reterr);
-        if (r >= 0)
-                r = check_ticket(x, reterr);
-        if (r >= 0)
-                r = choose_backend(x, reterr);
+        int r = choose_backend(x, reterr);
+
         if (r >= 0)
                 r = authorise(x->l, &x->spec, x->ticket.uid, &x->child.groups, &x->child.n_groups, reterr);
         if (r < 0)
@@ -216,17 +203,31 @@ static int prepare(Launch *x, sd_bus_message *m, ReeveError *reterr)
                 r = limits_resolve(x->limits, x->request.limits, x->request.n_limits, controllers, reterr);
         if (r >= 0)
                 r = limits_add_priority(x->limits, x->request.priority, controllers, reterr);
+        return r;
+}
+
+static int prepare_task(Launch *x, sd_bus_message *m, ReeveError *reterr)
+{
+        int r = request_read(&x->request, m, reterr);
+
+        if (r >= 0)
+                r = launch_check_ticket(x, clock_realtime(clock_system()), reterr);
+        if (r >= 0)
+                r = launch_check_rules(x, reterr);
         if (r >= 0)
                 r = connect_stdio(x, reterr);
         if (r >= 0)
-                r = make_environment(x, reterr);
+                r = launch_make_environment(x, x->spec.task_id, x->spec.env, reterr);
+        x->spends = true;
+        x->id = x->spec.task_id;
+        x->child.argv = x->spec.argv;
         return r;
 }
 
 static int refuse_replay(const Launch *x, ReeveError *reterr)
 {
         return reeve_error_set(reterr, REEVE_ERROR_ALREADY_EXISTS, "attempt",
-                               "attempt %u of %s was started before", x->request.attempt, x->spec.task_id);
+                               "attempt %u of %s was started before", x->request.attempt, x->id);
 }
 
 static int fill_claim(Launch *x)
@@ -254,12 +255,12 @@ static int claim(Launch *x, ReeveError *reterr)
 {
         Launcher *l = x->l;
 
-        int r = spent_has(l->spent_fd, x->ticket.serial, x->request.attempt);
+        int r = x->spends ? spent_has(l->spent_fd, x->ticket.serial, x->request.attempt) : 0;
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "list of spent tickets");
         if (r > 0)
                 return refuse_replay(x, reterr);
-        r = record_create(l->records_fd, x->spec.task_id, x->request.attempt, &x->record, &x->record_fd);
+        r = record_create(l->records_fd, x->id, x->request.attempt, &x->record, &x->record_fd);
         if (r == -EEXIST)
                 return refuse_replay(x, reterr);
         if (r < 0)
@@ -270,7 +271,7 @@ static int claim(Launch *x, ReeveError *reterr)
         record_set_phase(x->record, RECORD_CLAIMED);
         CRASH_POINT("launcher", "claim");
 
-        r = spent_add(l->spent_fd, x->ticket.serial, x->request.attempt);
+        r = x->spends ? spent_add(l->spent_fd, x->ticket.serial, x->request.attempt) : 0;
         return r < 0 ? reeve_error_errno(reterr, r, NULL, "list of spent tickets") : 0;
 }
 
@@ -354,12 +355,13 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
         return r;
 }
 
-int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+int launch_carry_out(Launcher *l, sd_bus_message *m, launch_prepare_t prepare)
 {
         static LimitSettings limits; /* tens of KB, of which each fork would copy what is on the stack */
         _cleanup_(launch_done) Launch x = {
-                .l = ASSERT_PTR(userdata),
+                .l = l,
                 .limits = &limits,
+                .child.program_fd = -EBADF,
                 .record_fd = -EBADF,
                 .leaf_fd = -EBADF,
                 .output_fd = -EBADF,
@@ -373,7 +375,7 @@ int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         if (r < 0)
                 return server_reply_error(m, &e);
 
-        task_attempt_name(x.spec.task_id, x.request.attempt, x.name);
+        task_attempt_name(x.id, x.request.attempt, x.name);
         r = claim(&x, &e);
         if (r >= 0)
                 r = make_place(&x, &e);
@@ -384,4 +386,9 @@ int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         }
         r = fork_keeper(&x, m, &e);
         return r < 0 ? server_reply_error(m, &e) : 1; /* answered later */
+}
+
+int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        return launch_carry_out(ASSERT_PTR(userdata), m, prepare_task);
 }

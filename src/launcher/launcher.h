@@ -20,8 +20,8 @@
 
 typedef struct Launcher {
         Instance instance;
-        uid_t reeve_uid;
-        gid_t reeve_gid;
+        uid_t reeve_uid, hook_uid; /* of user reeve-hook; -1: there is none */
+        gid_t reeve_gid, hook_gid;
         RecordBackend backend; /* the best that this host has */
         Pool pool;             /* of backend cgroup */
         const TicketKey *key;
@@ -49,11 +49,13 @@ int server_start(Launcher *l, ReeveError *reterr);
 /* Answers a call with an error of the error table. */
 int server_reply_error(sd_bus_message *call, const ReeveError *e);
 
-/* ---- launch.c, control.c: the methods. Each answers its call, now or later, and fails only for lack of
+/* ---- launch.c, program.c, control.c: the methods. Each answers its call, now or later, and fails only for lack of
  * memory or a connection that is gone. ---- */
 
 int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_check(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_hook(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_act(sd_bus_message *m, void *userdata, sd_bus_error *reterr); /* on one attempt that runs */
 int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *reterr);

@@ -34,6 +34,7 @@ void recover_undo(Launcher *l, const Record *r, const char *name)
         assert(r);
         assert(name);
 
+        /* A check or a hook spends nothing: its serial is all zeros, which no ticket has. */
         if (record_phase(r) >= RECORD_CLAIMED)
                 (void)spent_remove(l->spent_fd, r->serial, r->attempt);
         (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);

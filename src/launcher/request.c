@@ -100,36 +100,123 @@ static int read_fds(Request *q, sd_bus_message *m, ReeveError *reterr)
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
-int request_read(Request *q, sd_bus_message *m, ReeveError *reterr)
+static int read_argv(Request *q, sd_bus_message *m, ReeveError *reterr)
 {
-        ReeveError e = REEVE_ERROR_NULL;
+        const char *argument;
+        size_t bytes = 0;
+        int r = sd_bus_message_enter_container(m, 'a', "s");
+
+        while (r >= 0 && (r = sd_bus_message_read(m, "s", &argument)) > 0) {
+                bytes += strlen(argument);
+                if (q->n_argv == REQUEST_ARGS_MAX || bytes > REQUEST_ARGS_BYTES_MAX)
+                        return reeve_error_set(reterr, REEVE_ERROR_LIMIT_EXCEEDED, "argv",
+                                               "more than %d arguments or %d bytes", REQUEST_ARGS_MAX,
+                                               REQUEST_ARGS_BYTES_MAX);
+                q->argv[q->n_argv++] = (char *)argument;
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+static int read_ticket(Request *q, sd_bus_message *m, ReeveError *reterr)
+{
         const void *ticket;
         size_t size;
 
-        assert(q);
-        assert(m);
-
-        *q = (Request){ .backend = "",
-                        .deadline_boottime_usec = UINT64_MAX,
-                        .grace_usec = UINT64_MAX,
-                        .priority = LIMIT_PRIORITY_NORMAL };
         int r = sd_bus_message_read(m, "h", &q->spec_fd);
         if (r >= 0)
                 r = sd_bus_message_read_array(m, 'y', &ticket, &size);
         if (r >= 0 && size != LAUNCHER_TICKET_SIZE)
                 return refuse(reterr, "ticket", "it has not the size of a ticket");
         q->ticket = ticket;
+        return r;
+}
+
+static int read_start(Request *q, sd_bus_message *m, ReeveError *reterr)
+{
+        int r = sd_bus_message_read(m, "u", &q->attempt);
+
         if (r >= 0)
-                r = sd_bus_message_read(m, "u", &q->attempt);
+                r = read_added(q, m, reterr);
+        return r >= 0 ? read_fds(q, m, reterr) : r;
+}
+
+static int read_program(Request *q, sd_bus_message *m, bool may_be_authored, ReeveError *reterr)
+{
+        int r = sd_bus_message_read(m, "s", &q->name);
+
+        if (r >= 0 && may_be_authored)
+                r = sd_bus_message_read(m, "u", &q->authored);
         if (r >= 0)
-                r = read_added(q, m, &e);
-        if (r >= 0)
-                r = read_fds(q, m, &e);
+                r = read_argv(q, m, reterr);
+        if (r >= 0 && q->n_fds > 1)
+                return refuse(reterr, "stdio", "a program has one descriptor at most");
+        if (r >= 0 && (q->n_argv == 0) != (q->authored > 0))
+                return refuse(reterr, "argv", "either a program or one of the author's own commands");
+        return r;
+}
+
+/* `r` and `e` are of a reading: what is not refused for a reason of its own has the wrong signature. */
+static int read_result(int r, const ReeveError *e, ReeveError *reterr)
+{
         if (r >= 0)
                 return 0;
-        if (e.code == REEVE_ERROR_NONE)
+        if (e->code == REEVE_ERROR_NONE)
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "arguments",
                                        "they are not those of this method");
-        *reterr = e;
+        if (reterr)
+                *reterr = *e;
         return r;
+}
+
+static void init(Request *q)
+{
+        *q = (Request){ .spec_fd = -EBADF,
+                        .backend = "",
+                        .deadline_boottime_usec = UINT64_MAX,
+                        .grace_usec = UINT64_MAX,
+                        .priority = LIMIT_PRIORITY_NORMAL };
+}
+
+int request_read(Request *q, sd_bus_message *m, ReeveError *reterr)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(q);
+        assert(m);
+
+        init(q);
+        int r = read_ticket(q, m, &e);
+        if (r >= 0)
+                r = read_start(q, m, &e);
+        return read_result(r, &e, reterr);
+}
+
+int request_read_check(Request *q, sd_bus_message *m, ReeveError *reterr)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(q);
+        assert(m);
+
+        init(q);
+        int r = read_ticket(q, m, &e);
+        if (r >= 0)
+                r = read_start(q, m, &e);
+        if (r >= 0)
+                r = read_program(q, m, true, &e);
+        return read_result(r, &e, reterr);
+}
+
+int request_read_hook(Request *q, sd_bus_message *m, ReeveError *reterr)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(q);
+        assert(m);
+
+        init(q);
+        int r = read_start(q, m, &e);
+        if (r >= 0)
+                r = read_program(q, m, false, &e);
+        return read_result(r, &e, reterr);
 }

@@ -24,6 +24,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         METHOD("Authorize", "h", "ay", method_authorize),
         METHOD("Launch", "hayua{sv}ah", "ittts", method_launch),
+        METHOD("Check", "hayua{sv}ahsuas", "ittts", method_check),
+        METHOD("Hook", "ua{sv}ahsas", "ittts", method_hook),
         METHOD("Signal", "suib", "", method_act),
         METHOD("Kill", "su", "", method_act),
         METHOD("Freeze", "su", "", method_act),

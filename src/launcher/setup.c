@@ -31,6 +31,7 @@
 #include "common/proc/proc.h"
 #include "launcher/launcher.h"
 
+#define HOOK_USER              "reeve-hook"
 #define SETTLE_OLD_KERNEL_USEC (5 * USEC_PER_MSEC)
 
 static int open_dir(const char *path, gid_t gid, mode_t mode, int *ret_fd, ReeveError *reterr)
@@ -81,6 +82,9 @@ static int find_user(Launcher *l, const char *user, ReeveError *reterr)
                                        "the registry must not be root");
         l->reeve_uid = pw->pw_uid;
         l->reeve_gid = pw->pw_gid;
+        pw = getpwnam(HOOK_USER);
+        l->hook_uid = pw ? pw->pw_uid : (uid_t)-1;
+        l->hook_gid = pw ? pw->pw_gid : (gid_t)-1;
         return 0;
 }
 
