@@ -208,7 +208,7 @@ int launch_check_rules(Launch *x, ReeveError *reterr)
 
 static int prepare_task(Launch *x, sd_bus_message *m, ReeveError *reterr)
 {
-        int r = request_read(&x->request, m, reterr);
+        int r = request_read(&x->request, m, REQUEST_TASK, reterr);
 
         if (r >= 0)
                 r = launch_check_ticket(x, clock_realtime(clock_system()), reterr);

@@ -52,7 +52,7 @@ static int open_dir(const char *path)
                 p += n;
                 int next = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
                 if (next < 0)
-                        return -errno;
+                        return errno == ENOTDIR ? -EPERM : -errno; /* a link, too */
                 fd_close(fd);
                 fd = next;
         }

@@ -103,7 +103,7 @@ static int connect_stdio(Launch *x, ReeveError *reterr)
 
 static int prepare_check(Launch *x, sd_bus_message *m, ReeveError *reterr)
 {
-        int r = request_read_check(&x->request, m, reterr);
+        int r = request_read(&x->request, m, REQUEST_CHECK, reterr);
 
         if (r >= 0)
                 r = check_name(x, "check", reterr);
@@ -126,7 +126,7 @@ static int prepare_check(Launch *x, sd_bus_message *m, ReeveError *reterr)
 
 static int prepare_hook(Launch *x, sd_bus_message *m, ReeveError *reterr)
 {
-        int r = request_read_hook(&x->request, m, reterr);
+        int r = request_read(&x->request, m, REQUEST_HOOK, reterr);
 
         if (r >= 0)
                 r = check_name(x, "step", reterr);

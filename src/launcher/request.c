@@ -131,20 +131,11 @@ static int read_ticket(Request *q, sd_bus_message *m, ReeveError *reterr)
         return r;
 }
 
-static int read_start(Request *q, sd_bus_message *m, ReeveError *reterr)
-{
-        int r = sd_bus_message_read(m, "u", &q->attempt);
-
-        if (r >= 0)
-                r = read_added(q, m, reterr);
-        return r >= 0 ? read_fds(q, m, reterr) : r;
-}
-
-static int read_program(Request *q, sd_bus_message *m, bool may_be_authored, ReeveError *reterr)
+static int read_program(Request *q, sd_bus_message *m, RequestKind kind, ReeveError *reterr)
 {
         int r = sd_bus_message_read(m, "s", &q->name);
 
-        if (r >= 0 && may_be_authored)
+        if (r >= 0 && kind == REQUEST_CHECK)
                 r = sd_bus_message_read(m, "u", &q->authored);
         if (r >= 0)
                 r = read_argv(q, m, reterr);
@@ -155,68 +146,31 @@ static int read_program(Request *q, sd_bus_message *m, bool may_be_authored, Ree
         return r;
 }
 
-/* `r` and `e` are of a reading: what is not refused for a reason of its own has the wrong signature. */
-static int read_result(int r, const ReeveError *e, ReeveError *reterr)
+int request_read(Request *q, sd_bus_message *m, RequestKind kind, ReeveError *reterr)
 {
-        if (r >= 0)
-                return 0;
-        if (e->code == REEVE_ERROR_NONE)
-                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "arguments",
-                                       "they are not those of this method");
-        if (reterr)
-                *reterr = *e;
-        return r;
-}
+        ReeveError e = REEVE_ERROR_NULL;
 
-static void init(Request *q)
-{
-        *q = (Request){ .spec_fd = -EBADF,
-                        .backend = "",
+        assert(q);
+        assert(m);
+
+        *q = (Request){ .backend = "",
                         .deadline_boottime_usec = UINT64_MAX,
                         .grace_usec = UINT64_MAX,
                         .priority = LIMIT_PRIORITY_NORMAL };
-}
-
-int request_read(Request *q, sd_bus_message *m, ReeveError *reterr)
-{
-        ReeveError e = REEVE_ERROR_NULL;
-
-        assert(q);
-        assert(m);
-
-        init(q);
-        int r = read_ticket(q, m, &e);
+        int r = kind == REQUEST_HOOK ? 0 : read_ticket(q, m, &e);
         if (r >= 0)
-                r = read_start(q, m, &e);
-        return read_result(r, &e, reterr);
-}
-
-int request_read_check(Request *q, sd_bus_message *m, ReeveError *reterr)
-{
-        ReeveError e = REEVE_ERROR_NULL;
-
-        assert(q);
-        assert(m);
-
-        init(q);
-        int r = read_ticket(q, m, &e);
+                r = sd_bus_message_read(m, "u", &q->attempt);
         if (r >= 0)
-                r = read_start(q, m, &e);
+                r = read_added(q, m, &e);
         if (r >= 0)
-                r = read_program(q, m, true, &e);
-        return read_result(r, &e, reterr);
-}
-
-int request_read_hook(Request *q, sd_bus_message *m, ReeveError *reterr)
-{
-        ReeveError e = REEVE_ERROR_NULL;
-
-        assert(q);
-        assert(m);
-
-        init(q);
-        int r = read_start(q, m, &e);
+                r = read_fds(q, m, &e);
+        if (r >= 0 && kind != REQUEST_TASK)
+                r = read_program(q, m, kind, &e);
         if (r >= 0)
-                r = read_program(q, m, false, &e);
-        return read_result(r, &e, reterr);
+                return 0;
+        if (e.code == REEVE_ERROR_NONE)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "arguments",
+                                       "they are not those of this method");
+        *reterr = e;
+        return r;
 }

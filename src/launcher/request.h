@@ -12,6 +12,12 @@
 #define REQUEST_ARGS_MAX       64
 #define REQUEST_ARGS_BYTES_MAX 65536
 
+typedef enum RequestKind {
+        REQUEST_TASK,  /* Launch */
+        REQUEST_CHECK, /* Check */
+        REQUEST_HOOK,  /* Hook */
+} RequestKind;
+
 typedef struct Request {
         int spec_fd; /* this and all else is borrowed from the message */
         const uint8_t *ticket;
@@ -36,6 +42,4 @@ typedef struct Request {
 
 /* Reads the message. InvalidArgument for what reeved may not add, LimitExceeded for too much of it; a message of
  * another signature is -EBADMSG or similar with Internal. */
-int request_read(Request *q, sd_bus_message *m, ReeveError *reterr);
-int request_read_check(Request *q, sd_bus_message *m, ReeveError *reterr);
-int request_read_hook(Request *q, sd_bus_message *m, ReeveError *reterr);
+int request_read(Request *q, sd_bus_message *m, RequestKind kind, ReeveError *reterr);

@@ -347,6 +347,42 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *e)
         return 0;
 }
 
+int program_start(Fixture *f, Order *o, const Program *p)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        bool check = strcmp(p->method, "Check") == 0;
+
+        assert_true(sd_bus_message_new_method_call(f->bus, &m, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE,
+                                                   p->method) >= 0);
+        if (check) {
+                assert_true(sd_bus_message_append(m, "h", o->spec_fd) >= 0);
+                assert_true(sd_bus_message_append_array(m, 'y', o->ticket, sizeof(o->ticket)) >= 0);
+        }
+        assert_true(sd_bus_message_append(m, "u", o->attempt) >= 0);
+        assert_true(sd_bus_message_open_container(m, 'a', "{sv}") >= 0);
+        if (p->deadline_boottime > 0)
+                assert_true(sd_bus_message_append(m, "{sv}", "deadline", "t", p->deadline_boottime) >= 0);
+        if (p->added_env)
+                assert_true(sd_bus_message_append(m, "{sv}", "environment", "as", 1, p->added_env) >= 0);
+        assert_true(sd_bus_message_close_container(m) >= 0);
+        assert_true(sd_bus_message_open_container(m, 'a', "h") >= 0);
+        for (size_t i = 0; i < p->n_stdin_fds; i++)
+                assert_true(sd_bus_message_append(m, "h", p->stdin_fds[i]) >= 0);
+        assert_true(sd_bus_message_close_container(m) >= 0);
+        assert_true(sd_bus_message_append(m, "s", p->name) >= 0);
+        if (check)
+                assert_true(sd_bus_message_append(m, "u", p->authored) >= 0);
+        assert_true(sd_bus_message_append_strv(m, (char **)p->argv) >= 0);
+        sd_bus_error_free(&o->error);
+        int r = sd_bus_call(f->bus, m, 0, &o->error, NULL);
+        return MIN(r, 0);
+}
+
+Order program_order(const Order *o, const Program *p)
+{
+        return (Order){ .spec.task_id = p->name, .attempt = o->attempt };
+}
+
 void order_launch_async(Fixture *f, Order *o)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = launch_message(f, o);

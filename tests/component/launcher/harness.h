@@ -77,6 +77,23 @@ void order_launch_async(Fixture *f, Order *o);
 /* All three; fails the test if one fails. */
 void order_start(Fixture *f, Order *o);
 
+/* What is asked for beside a specification, by a method "Check" or "Hook". */
+typedef struct Program {
+        const char *method;
+        const char *name; /* of its record, whose attempt is the order's */
+        uint32_t authored;
+        const char *const *argv; /* NULL-terminated */
+        const char *added_env;   /* or NULL */
+        usec_t deadline_boottime;
+        int stdin_fds[2];
+        size_t n_stdin_fds;
+} Program;
+
+/* Calls the method: 0, or a negative errno with o->error set. The ticket is the order's. */
+int program_start(Fixture *f, Order *o, const Program *p);
+/* The order under which the program's record and output are found. */
+Order program_order(const Order *o, const Program *p);
+
 /* Waits until the record is in this phase (or later) and maps it; the caller unmaps. */
 const Record *order_wait(Fixture *f, const Order *o, RecordPhase phase);
 /* Starts it, waits for its end. */

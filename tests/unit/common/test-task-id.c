@@ -43,6 +43,24 @@ static void test_every_byte(void **state _unused_)
         }
 }
 
+static void test_reserved(void **state _unused_)
+{
+        static const char *const reserved[] = { "a-check1", "a-step9999", "a-b-check0", "--step1",
+                                                "check-check1" };
+        static const char *const free[] = { "check1",  "-check1",  "a-check",   "a-check-1", "a-check12345",
+                                            "acheck1", "a_check1", "a-check1a", "a-Check1",  "a-checks1",
+                                            "1",       "",         "1234" };
+
+        for (size_t i = 0; i < ELEMENTSOF(reserved); i++)
+                if (!task_id_is_reserved(reserved[i]))
+                        fail_msg("'%s' is not reserved", reserved[i]);
+        for (size_t i = 0; i < ELEMENTSOF(free); i++)
+                if (task_id_is_reserved(free[i]))
+                        fail_msg("'%s' is reserved", free[i]);
+        assert_true(task_id_ends_in("a-check1", "check"));
+        assert_false(task_id_ends_in("a-check1", "step"));
+}
+
 static void test_make(void **state _unused_)
 {
         char id[TASK_ID_MAX + 1], other[TASK_ID_MAX + 1];
@@ -131,9 +149,13 @@ static void test_bad_attempt_names(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_valid),         cmocka_unit_test(test_every_byte),
-                cmocka_unit_test(test_make),          cmocka_unit_test(test_order),
-                cmocka_unit_test(test_attempt_names), cmocka_unit_test(test_bad_attempt_names),
+                cmocka_unit_test(test_valid),
+                cmocka_unit_test(test_every_byte),
+                cmocka_unit_test(test_reserved),
+                cmocka_unit_test(test_make),
+                cmocka_unit_test(test_order),
+                cmocka_unit_test(test_attempt_names),
+                cmocka_unit_test(test_bad_attempt_names),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
