@@ -37,7 +37,7 @@ _reeve_words() {
 _reeve_value() {
     case $1 in
         --json) _reeve_words "short pretty off" "$2" ;;
-        --backend) _reeve_words "cgroup process" "$2" ;;
+        --backend) _reeve_words "cgroup scope process" "$2" ;;
         --status | -s) _reeve_words "pending active verifying completed failed cancelled lost" "${2##*,}" ;;
         --property | -p) _reeve_words "$_reeve_properties" "$2" ;;
         --uid) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;

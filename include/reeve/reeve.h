@@ -87,7 +87,7 @@ typedef struct ReeveRun {
         const char *description; /* NULL: none */
         const char *created_by;  /* NULL: none; a label, nothing is derived from it */
         int priority;            /* 1 to 10; 0: that of the registry, 5 */
-        const char *backend;     /* "cgroup", "process"; NULL: the best that the host has */
+        const char *backend;     /* "cgroup", "scope", "process"; NULL: the best that the host has */
         json_t *metadata;        /* an object, or NULL */
         unsigned attempts;       /* how often it may be tried; 0: 1 */
 

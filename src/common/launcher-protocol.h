@@ -8,7 +8,8 @@
  *     Launch      h spec, ay ticket, u attempt, a{sv} added, ah stdio
  *                     -> i pid, t start_ticks, t started_realtime_usec, t started_boottime_usec, s cgroup
  *                 answers when exec succeeded or failed. `added` is all that reeved may add:
- *                     backend s            "cgroup" or "process" ("" : the best that the host has)
+ *                     backend s            "cgroup", "scope" or "process" ("" : the best that the host has)
+ *                     subsystem s          names the slice of backend scope, which needs it
  *                     limits a(ss)         (name, canonical value); only what restricts further
  *                     environment as       "REEVE_...=..." only
  *                     deadline t           backstop, CLOCK_BOOTTIME usec

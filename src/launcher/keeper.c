@@ -37,6 +37,7 @@
 #include "launcher/adopt.h"
 #include "launcher/output.h"
 #include "launcher/pool.h"
+#include "launcher/scope-place.h"
 
 #define OOM_SCORE_ADJ       (-999) /* not -1000: the kernel must have somebody to kill at last */
 #define CHILD_STACK_SIZE    65536
@@ -86,6 +87,7 @@ static void close_foreign(const Keeper *k)
                 k->output_fd,
                 k->proc_fd,
                 k->task_fd,
+                k->go_fd,
                 c ? c->report_fd : -EBADF,
                 c ? c->program_fd : -EBADF,
                 c ? c->stdio[0] : -EBADF,
@@ -147,15 +149,28 @@ static pid_t clone_child(const Keeper *k)
         return plain;
 }
 
-static void start_task(const Keeper *k)
+_noreturn_ static void end_unstarted(const Keeper *k, int error, const char *what)
 {
-        pid_t pid = clone_child(k);
+        ChildReport report = { .error = error };
 
-        if (pid < 0) {
-                ChildReport report = { .error = -pid, .path = "clone3" };
-                (void)fd_write_full(k->child->report_fd, &report, sizeof(report));
-                _exit(KEEPER_EXIT_NOTHING_RAN);
+        strcpy(report.path, what);
+        (void)fd_write_full(k->child->report_fd, &report, sizeof(report));
+        _exit(KEEPER_EXIT_NOTHING_RAN);
+}
+
+static void start_task(Keeper *k)
+{
+        if (k->go_fd >= 0) {
+                if (scope_wait(k->go_fd) < 0)
+                        _exit(KEEPER_EXIT_NOTHING_RAN);
+                int r = scope_enter(k->mount_fd, k->record, &k->leaf_fd, &k->controllers);
+                if (r < 0)
+                        end_unstarted(k, -r, "scope");
+                CRASH_POINT("keeper", "scope-entered");
         }
+        pid_t pid = clone_child(k);
+        if (pid < 0)
+                end_unstarted(k, -pid, "clone3");
         CRASH_POINT("keeper", "exec");
 }
 
@@ -296,7 +311,7 @@ static void keep(Loop *l)
         }
 }
 
-void keeper_run(const Keeper *k)
+void keeper_run(Keeper *k)
 {
         Loop l;
 

@@ -13,7 +13,8 @@ typedef struct Keeper {
         Record *record;
         int record_fd; /* holds the lock */
         int mount_fd;  /* of cgroup2; record->cgroup is relative to it */
-        int leaf_fd;
+        int leaf_fd;   /* of backend scope: opened by the keeper itself */
+        int go_fd;     /* backend scope: says when the scope is there */
         int output_fd;
         int proc_fd;
         uint32_t controllers; /* of the leaf: 1 << CgroupController */
@@ -33,7 +34,7 @@ typedef struct Keeper {
 #define KEEPER_GRACE_DEFAULT_USEC (5 * USEC_PER_SEC)
 
 /* Runs in the forked process and never returns. */
-_noreturn_ void keeper_run(const Keeper *k);
+_noreturn_ void keeper_run(Keeper *k);
 
 /* clone3() into a cgroup, or a plain fork if it is negative. As fork(); negative errno. */
 pid_t keeper_clone(int cgroup_fd);

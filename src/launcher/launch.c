@@ -31,6 +31,7 @@
 #include "basic/strings.h"
 #include "common/clock.h"
 #include "launcher/authorise.h"
+#include "launcher/backend-scope.h"
 #include "launcher/keeper.h"
 #include "launcher/output.h"
 #include "launcher/spent.h"
@@ -51,6 +52,8 @@ static void launch_done(Launch *x)
         fd_close(x->output_fd);
         fd_close(x->report_read_fd);
         fd_close(x->report_write_fd);
+        fd_close(x->go_read_fd);
+        fd_close(x->go_write_fd);
 }
 
 int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
@@ -100,6 +103,14 @@ static int choose_backend(Launch *x, ReeveError *reterr)
                                        "a slice and unit properties want backend scope");
         if (!wanted[0] || streq(wanted, record_backend_name(x->backend)))
                 return 0;
+        if (streq(wanted, record_backend_name(RECORD_BACKEND_SCOPE))) {
+                x->backend = RECORD_BACKEND_SCOPE;
+                return task_name_is_valid(x->request.subsystem)
+                                       ? 0
+                                       : reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "subsystem",
+                                                         "backend scope needs one, for the name of the "
+                                                         "slice");
+        }
         /* Without a cgroup a task would be outside of its user's sub-tree: where there are cgroups, nobody gets that. */
         return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
                                "this launcher has backend %s only", record_backend_name(x->backend));
@@ -197,7 +208,8 @@ int launch_check_rules(Launch *x, ReeveError *reterr)
         if (r < 0)
                 return r;
 
-        uint32_t controllers = x->backend == RECORD_BACKEND_CGROUP ? x->l->pool.controllers : 0;
+        /* What a delegated scope has is what systemd's tree has, and so has the pool. */
+        uint32_t controllers = x->backend == RECORD_BACKEND_PROCESS ? 0 : x->l->pool.controllers;
         r = limits_resolve(x->limits, x->spec.limits, x->spec.n_limits, controllers, reterr);
         if (r >= 0)
                 r = limits_resolve(x->limits, x->request.limits, x->request.n_limits, controllers, reterr);
@@ -230,7 +242,7 @@ static int refuse_replay(const Launch *x, ReeveError *reterr)
                                "attempt %u of %s was started before", x->request.attempt, x->id);
 }
 
-static int fill_claim(Launch *x)
+static int fill_claim(Launch *x, ReeveError *reterr)
 {
         Record *r = x->record;
         usec_t grace = MIN(x->spec.grace_usec, x->request.grace_usec);
@@ -246,9 +258,12 @@ static int fill_claim(Launch *x)
         r->grace_usec = grace == USEC_INFINITY ? KEEPER_GRACE_DEFAULT_USEC : MIN(grace, GRACE_MAX_USEC);
         r->output_cap_bytes = x->request.output_cap_bytes;
         atomic_store(&r->deadline_boottime_usec, x->request.deadline_boottime_usec);
+        if (x->backend == RECORD_BACKEND_SCOPE)
+                return scope_claim(x, r, reterr);
         if (x->backend != RECORD_BACKEND_CGROUP)
                 return 0;
-        return pool_leaf_path(&x->l->pool, x->spec.uid, x->name, r->cgroup, sizeof(r->cgroup));
+        int k = pool_leaf_path(&x->l->pool, x->spec.uid, x->name, r->cgroup, sizeof(r->cgroup));
+        return k < 0 ? reeve_error_errno(reterr, k, "task", "cannot claim the attempt") : 0;
 }
 
 static int claim(Launch *x, ReeveError *reterr)
@@ -265,9 +280,9 @@ static int claim(Launch *x, ReeveError *reterr)
                 return refuse_replay(x, reterr);
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "cannot create the record");
-        r = fill_claim(x);
+        r = fill_claim(x, reterr);
         if (r < 0)
-                return reeve_error_errno(reterr, r, "task", "cannot claim the attempt");
+                return r;
         record_set_phase(x->record, RECORD_CLAIMED);
         CRASH_POINT("launcher", "claim");
 
@@ -306,6 +321,12 @@ static int make_place(Launch *x, ReeveError *reterr)
                 r = open_output(x, reterr);
         if (r < 0)
                 return r;
+        if (x->backend == RECORD_BACKEND_SCOPE) {
+                if (pipe2(fds, O_CLOEXEC) < 0)
+                        return reeve_error_errno(reterr, errno, NULL, "cannot make the pipe of the scope");
+                x->go_read_fd = fds[0];
+                x->go_write_fd = fds[1];
+        }
         if (pipe2(fds, O_CLOEXEC) < 0)
                 return reeve_error_errno(reterr, errno, NULL, "cannot make the exec pipe");
         x->report_read_fd = fds[0];
@@ -313,6 +334,18 @@ static int make_place(Launch *x, ReeveError *reterr)
         fd_set_nonblock(x->report_read_fd,
                         true); /* the writer's end stays blocking: another file description */
         return 0;
+}
+
+/* The keeper waits for its scope. What goes wrong from here on is told when it has ended. */
+static void ask_for_scope(Launch *x, sd_bus_message *m, pid_t keeper)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        int r = scope_start(x, sd_bus_message_get_bus(m), keeper, TAKE_FD(x->go_write_fd));
+        if (r >= 0)
+                return;
+        reeve_error_errno(&e, r, NULL, "cannot ask for the scope");
+        watch_refuse(x->l, keeper, &e);
 }
 
 static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
@@ -330,6 +363,7 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
                 .heap = l->heap,
                 .child = &x->child,
                 .task_fd = -EBADF,
+                .go_fd = x->go_read_fd,
         };
         int wanted = x->spec.has_oom_score_adjust ? x->spec.oom_score_adjust : 0;
 
@@ -351,7 +385,8 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
         if (r < 0) { /* it runs and its record will tell */
                 reeve_error_errno(reterr, r, NULL, "cannot watch the keeper");
                 reterr->code = REEVE_ERROR_UNAVAILABLE;
-        }
+        } else if (x->backend == RECORD_BACKEND_SCOPE)
+                ask_for_scope(x, m, pid);
         return r;
 }
 
@@ -367,6 +402,8 @@ int launch_carry_out(Launcher *l, sd_bus_message *m, launch_prepare_t prepare)
                 .output_fd = -EBADF,
                 .report_read_fd = -EBADF,
                 .report_write_fd = -EBADF,
+                .go_read_fd = -EBADF,
+                .go_write_fd = -EBADF,
         };
         ReeveError e = REEVE_ERROR_NULL;
 

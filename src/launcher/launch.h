@@ -25,6 +25,7 @@ typedef struct Launch {
         Child child;
         Record *record;
         int record_fd, leaf_fd, output_fd, report_read_fd, report_write_fd;
+        int go_read_fd, go_write_fd; /* backend scope: between us and the keeper */
 } Launch;
 
 /* Everything that can be refused without having done anything. */

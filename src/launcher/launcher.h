@@ -18,12 +18,16 @@
 
 #define LAUNCHER_BUCKETS 1024
 
+struct Systemd;
+
 typedef struct Launcher {
         Instance instance;
         uid_t reeve_uid, hook_uid; /* of user reeve-hook; -1: there is none */
         gid_t reeve_gid, hook_gid;
-        RecordBackend backend; /* the best that this host has */
-        Pool pool;             /* of backend cgroup */
+        RecordBackend backend;   /* the best that this host has */
+        Pool pool;               /* of backend cgroup */
+        struct Systemd *systemd; /* NULL: there are no scopes here */
+        char systemd_root[256];  /* of systemd's tree, relative to the cgroup2 mount */
         const TicketKey *key;
         uint8_t boot_id[16];
         struct rlimit rlimits[RLIM_NLIMITS]; /* what tasks inherit */
@@ -71,6 +75,9 @@ int watch_launch(Launcher *l, pid_t pid, const char *name, const char *cgroup, s
 /* The same for an adopting keeper. `task_fd` (taken, may be -EBADF) is a pidfd of the main process, kept for the next
  * one that must adopt it: who opens it later may find a status that nobody tells any more. */
 int watch_adopting(Launcher *l, pid_t pid, const char *name, int task_fd);
+
+/* Why the keeper `pid`, which is going to end without having started its task, may not: the answer to its Launch. */
+void watch_refuse(Launcher *l, pid_t pid, const ReeveError *error);
 
 /* Watches a keeper of an earlier launcher. `task_fd` as above. */
 int watch_stranger(Launcher *l, const char *name, pid_t pid, uint64_t start, int task_fd);

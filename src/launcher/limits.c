@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "basic/fd.h"
+#include "common/unit-property/unit-property-bus.h"
 
 /* A second setting of the same thing leaves the stricter value. -EINVAL: they cannot be compared. */
 static int merge(LimitSettings *all, const LimitSetting *fresh)
@@ -149,4 +150,16 @@ int limits_apply(int leaf_fd, const char *leaf_path, const LimitSettings *s, Ree
                                                "the kernel refuses '%s': %s", text, strerrordesc_np(-r));
         }
         return 0;
+}
+
+int limits_append(sd_bus_message *m, const LimitSettings *s)
+{
+        int r = 0;
+
+        assert(m);
+        assert(s);
+
+        for (size_t i = 0; r >= 0 && i < s->n; i++)
+                r = unit_property_append_limit(m, s->items[i].kind, &s->items[i].value);
+        return r;
 }

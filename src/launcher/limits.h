@@ -3,6 +3,8 @@
 
 /* Resource limits of one attempt: from author and reeved, into its leaf. */
 
+#include <systemd/sd-bus.h>
+
 #include "common/limit/limit.h"
 #include "common/spec/spec.h"
 #include "launcher/pool.h"
@@ -27,6 +29,9 @@ int limits_resolve(LimitSettings *s, const SpecLimit *limits, size_t n, uint32_t
 /* Adds the weights of a priority where the host has the controllers and nobody set a weight. A priority is a wish among
  * one's own tasks, not a limit: where it cannot have an effect it is not refused. InvalidArgument if it is none. */
 int limits_add_priority(LimitSettings *s, uint32_t priority, uint32_t controllers, ReeveError *reterr);
+
+/* Appends them to the properties "(sv)" of a unit. */
+int limits_append(sd_bus_message *m, const LimitSettings *s);
 
 /* Puts them in force in a leaf. */
 int limits_apply(int leaf_fd, const char *leaf_path, const LimitSettings *s, ReeveError *reterr);

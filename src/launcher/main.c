@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "launcher/launcher.h"
 #include "launcher/spent.h"
+#include "launcher/systemd.h"
 
 static const char *arg_root, *arg_prefix, *arg_user = "reeve", *arg_pool, *arg_backend = "auto";
 
@@ -84,6 +85,15 @@ static int on_day(sd_event_source *s, uint64_t now, void *userdata)
         return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
+/* Scopes are made by systemd, if that is PID 1, and counted in cgroup2. */
+static int find_systemd(Launcher *l)
+{
+        if (l->backend != RECORD_BACKEND_CGROUP || sd_booted() <= 0)
+                return 0;
+        int r = systemd_root(l->proc_fd, l->systemd_root, sizeof(l->systemd_root));
+        return r < 0 ? r : systemd_new(l->event, l->proc_fd, &l->systemd);
+}
+
 static int add_sources(Launcher *l)
 {
         int r = sd_event_new(&l->event);
@@ -109,6 +119,9 @@ static int run(Launcher *l)
         r = add_sources(l);
         if (r < 0)
                 return log_error_errno(r, "cannot make the event loop");
+        r = find_systemd(l);
+        if (r < 0)
+                log_warning_errno(r, "no backend scope");
         recover_all(l);
         r = server_start(l, &e);
         if (r < 0)

@@ -40,7 +40,7 @@ static int make_dir(int parent_fd, const char *name, int *ret_fd)
 }
 
 /* Enables each controller by itself: one that is refused must not cost the others. Returns those that are on. */
-static uint32_t enable_controllers(int dir_fd)
+uint32_t pool_enable_controllers(int dir_fd)
 {
         uint32_t offered = 0, enabled = 0;
 
@@ -76,7 +76,7 @@ int pool_open(Pool *p, const char *prefix, const char *path, ReeveError *reterr)
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "there is no cgroup v2 mount");
         if (!path) /* the parent of a pool that somebody delegated to us is not ours to write to */
-                (void)enable_controllers(p->mount_fd);
+                (void)pool_enable_controllers(p->mount_fd);
         r = make_dir(p->mount_fd, p->path, &pool_fd);
         if (r >= 0)
                 r = make_dir(pool_fd, "keepers", &p->keepers_fd);
@@ -86,8 +86,8 @@ int pool_open(Pool *p, const char *prefix, const char *path, ReeveError *reterr)
                 pool_close(p);
                 return reeve_error_errno(reterr, r, NULL, "cannot make the cgroup pool %s", p->path);
         }
-        p->controllers = enable_controllers(pool_fd);
-        p->controllers &= enable_controllers(p->tasks_fd);
+        p->controllers = pool_enable_controllers(pool_fd);
+        p->controllers &= pool_enable_controllers(p->tasks_fd);
         return 0;
 }
 
@@ -112,7 +112,7 @@ static int make_user(const Pool *p, uid_t uid)
         int r = make_dir(p->tasks_fd, name, &fd);
         if (r < 0)
                 return r;
-        (void)enable_controllers(fd);
+        (void)pool_enable_controllers(fd);
         if (uid == 0)
                 return 0;
         if (p->controllers & (UINT32_C(1) << CGROUP_PIDS)) {

@@ -30,6 +30,10 @@ typedef struct Pool {
 int pool_open(Pool *p, const char *prefix, const char *path, ReeveError *reterr);
 void pool_close(Pool *p);
 
+/* Enables all controllers for the children of a cgroup; returns those that are on (1 << CgroupController).
+ * Async-signal-safe. */
+uint32_t pool_enable_controllers(int dir_fd);
+
 /* Path of the leaf of `name` in the sub-tree of `uid`, relative to the mount. */
 int pool_leaf_path(const Pool *p, uid_t uid, const char *name, char *ret, size_t size);
 

@@ -20,9 +20,12 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "common/clock.h"
+#include "common/cgroup/cgroup.h"
 #include "common/proc/proc.h"
+#include "launcher/backend-scope.h"
 #include "launcher/keeper.h"
 #include "launcher/launcher.h"
+#include "launcher/scope-place.h"
 #include "launcher/spent.h"
 
 #define ADOPTIONS_AT_ONCE    5
@@ -38,6 +41,8 @@ void recover_undo(Launcher *l, const Record *r, const char *name)
         if (record_phase(r) >= RECORD_CLAIMED)
                 (void)spent_remove(l->spent_fd, r->serial, r->attempt);
         (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+        if (r->backend == RECORD_BACKEND_SCOPE)
+                scope_discard(l, r);
         unlinkat(l->output_fd, name, 0);
         unlinkat(l->records_fd, name, 0);
 }
@@ -68,14 +73,22 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int ke
                 .settle_usec = l->settle_usec,
                 .heap = l->heap,
                 .task_fd = task_fd,
+                .go_fd = -EBADF,
         };
         if (proc_stat(l->proc_fd, r->task_pid, &st) >= 0 && st.start == r->task_start && st.ppid == getpid())
                 k.task_parent = getpid();
 
+        _cleanup_fd_ int keepers_fd = -EBADF;
+        if (r->backend == RECORD_BACKEND_SCOPE) {
+                keepers_fd = scope_open_keepers(l->pool.mount_fd, r);
+                if (leaf_fd >= 0)
+                        (void)cgroup_controllers(leaf_fd, &k.controllers);
+        }
+
         record_set_flag(r, RECORD_FLAG_ADOPTED);
         r->adoptions++;
         r->adopted_boottime_usec = clock_boottime(clock_system());
-        pid_t pid = keeper_clone(l->pool.keepers_fd);
+        pid_t pid = keeper_clone(keepers_fd >= 0 ? keepers_fd : l->pool.keepers_fd);
         if (pid == 0)
                 keeper_run(&k);
         if (pid < 0)

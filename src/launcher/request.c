@@ -55,6 +55,8 @@ static int read_added_entry(Request *q, sd_bus_message *m, const char *name, Ree
 {
         if (streq(name, "backend"))
                 return sd_bus_message_read(m, "v", "s", &q->backend);
+        if (streq(name, "subsystem"))
+                return sd_bus_message_read(m, "v", "s", &q->subsystem);
         if (streq(name, "deadline"))
                 return sd_bus_message_read(m, "v", "t", &q->deadline_boottime_usec);
         if (streq(name, "grace"))
@@ -154,6 +156,7 @@ int request_read(Request *q, sd_bus_message *m, RequestKind kind, ReeveError *re
         assert(m);
 
         *q = (Request){ .backend = "",
+                        .subsystem = "",
                         .deadline_boottime_usec = UINT64_MAX,
                         .grace_usec = UINT64_MAX,
                         .priority = LIMIT_PRIORITY_NORMAL };

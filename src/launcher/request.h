@@ -22,7 +22,8 @@ typedef struct Request {
         int spec_fd; /* this and all else is borrowed from the message */
         const uint8_t *ticket;
         uint32_t attempt;
-        const char *backend; /* "" : the best */
+        const char *backend;   /* "" : the best */
+        const char *subsystem; /* "": not given; names the slice of backend scope */
         SpecLimit limits[SPEC_LIMITS_MAX];
         size_t n_limits;
         const char *env[REQUEST_ENV_MAX];

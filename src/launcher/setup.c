@@ -30,6 +30,7 @@
 #include "common/cgroup/cgroup.h"
 #include "common/proc/proc.h"
 #include "launcher/launcher.h"
+#include "launcher/systemd.h"
 
 #define HOOK_USER              "reeve-hook"
 #define SETTLE_OLD_KERNEL_USEC (5 * USEC_PER_MSEC)
@@ -263,6 +264,7 @@ void launcher_done(Launcher *l)
 {
         assert(l);
 
+        systemd_free(l->systemd);
         sd_event_unref(l->event);
         pool_close(&l->pool);
         /* Descriptors and the key's page end with the process. */

@@ -42,6 +42,7 @@ typedef struct Watched {
         sd_event_source *event;  /* pidfd or timer of a keeper that is no child of ours */
         ChildReport started;     /* pid 0: not yet */
         ChildReport failed;      /* error 0: not */
+        ReeveError *refusal;     /* why it may not start its task, or NULL */
         int task_fd;             /* pidfd of a main process that may not become a child of ours, or -EBADF */
         bool keeper_gone, keeper_did_it;
 } Watched;
@@ -53,6 +54,7 @@ static Watched *watched_free(Watched *w)
         list_remove(&w->link);
         sd_bus_message_unref(w->call);
         free(w->cgroup);
+        free(w->refusal);
         sd_event_source_disable_unref(w->report);
         sd_event_source_disable_unref(w->event);
         fd_close(w->task_fd);
@@ -105,7 +107,9 @@ static void settle(Watched *w)
                 log_notice("keeper of %s ended before its task", w->name);
                 recover_record(w->l, w->name, TAKE_FD(w->task_fd));
         }
-        if (w->call) {
+        if (w->call && w->refusal)
+                answer(w, w->refusal);
+        else if (w->call) {
                 reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL,
                                 "the keeper of the task could not start it");
                 if (w->failed.error)
@@ -229,6 +233,15 @@ static Watched *find_keeper(Launcher *l, pid_t pid)
                         return w;
         }
         return NULL;
+}
+
+void watch_refuse(Launcher *l, pid_t pid, const ReeveError *error)
+{
+        Watched *w = find_keeper(l, pid);
+
+        if (!w || !(w->refusal = NEW(ReeveError, 1))) /* then the answer is a general one */
+                return;
+        *w->refusal = *error;
 }
 
 /* The record whose main process this is; it may have started a moment ago. */

@@ -361,6 +361,7 @@ static int append_added(sd_bus_message *m, const LaunchRequest *q)
 
         if ((r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
             (r = sd_bus_message_append(m, "{sv}", "backend", "s", q->backend)) < 0 ||
+            (r = sd_bus_message_append(m, "{sv}", "subsystem", "s", q->subsystem)) < 0 ||
             (r = sd_bus_message_append(m, "{sv}", "grace", "t", q->grace_usec)) < 0 ||
             (r = sd_bus_message_append(m, "{sv}", "output_cap", "t", q->output_cap_bytes)) < 0 ||
             (r = sd_bus_message_append(m, "{sv}", "priority", "u", q->priority)) < 0)
@@ -391,7 +392,7 @@ int launcher_client_launch(LauncherClient *c, const LaunchRequest *request, laun
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 
-        assert(request && request->ticket && request->backend);
+        assert(request && request->ticket && request->backend && request->subsystem);
         assert(callback);
 
         int r = begin(c, "Launch", &m, reterr);

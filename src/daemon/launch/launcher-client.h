@@ -45,6 +45,7 @@ typedef struct LaunchRequest {
         const uint8_t *ticket; /* LAUNCHER_TICKET_SIZE bytes */
         unsigned attempt;
         const char *backend;      /* "" : the best that the host has */
+        const char *subsystem;    /* of the task */
         usec_t deadline_boottime; /* backstop; USEC_INFINITY: none */
         usec_t grace_usec;
         uint64_t output_cap_bytes;
@@ -88,7 +89,7 @@ int launcher_client_read_usage(LauncherClient *c, const char *const *task_ids, c
 
 /* What the launcher says of this host; valid during the callback. */
 typedef struct LauncherHost {
-        const char *backend;  /* "cgroup" or "process" */
+        const char *backend;  /* "cgroup" or "process": the best that there is */
         const char *pool;     /* relative to the cgroup2 mount; "" without one */
         uint32_t controllers; /* that tasks have: 1 << CgroupController */
 } LauncherHost;

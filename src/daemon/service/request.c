@@ -54,6 +54,15 @@ static int check_depth(const char *metadata, ReeveError *reterr)
         return 0;
 }
 
+static RecordBackend find_backend(const char *name)
+{
+        RecordBackend b = 0;
+
+        while (b < _RECORD_BACKEND_MAX && !streq(name, record_backend_name(b)))
+                b++;
+        return b;
+}
+
 static int check_request(const RunRequest *q, ReeveError *reterr)
 {
         int r;
@@ -70,10 +79,9 @@ static int check_request(const RunRequest *q, ReeveError *reterr)
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "priority",
                                        "must be %d to %d, not %d", TASK_PRIORITY_MIN, TASK_PRIORITY_MAX,
                                        q->priority);
-        if (q->backend && !streq(q->backend, "") && !streq(q->backend, "cgroup") &&
-            !streq(q->backend, "process"))
+        if (q->backend && q->backend[0] && find_backend(q->backend) == _RECORD_BACKEND_MAX)
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
-                                       "must be cgroup or process, not '%.32s'", q->backend);
+                                       "must be cgroup, scope or process, not '%.32s'", q->backend);
         if ((r = check_text("title", q->title, TASK_TITLE_MAX, reterr)) < 0 ||
             (r = check_text("description", q->description, TASK_DESCRIPTION_MAX, reterr)) < 0 ||
             (r = check_text("created_by", q->created_by, TASK_CREATED_BY_MAX, reterr)) < 0 ||
@@ -213,8 +221,7 @@ static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t o
         row->status = TASK_PENDING;
         row->attempts = spec->attempts;
         row->has_backend = q->backend && q->backend[0];
-        row->backend = row->has_backend && streq(q->backend, "process") ? RECORD_BACKEND_PROCESS
-                                                                        : RECORD_BACKEND_CGROUP;
+        row->backend = row->has_backend ? find_backend(q->backend) : RECORD_BACKEND_CGROUP;
 
         r |= copy_string(&row->task_id, spec->task_id);
         r |= copy_string(&row->subsystem, q->subsystem);

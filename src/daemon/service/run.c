@@ -106,12 +106,19 @@ static void refused(Service *s, Task *t, const ReeveError *error)
         service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_EXEC, NULL);
 }
 
+static bool is_scope(const TaskRow *row)
+{
+        return row->has_backend && row->backend == RECORD_BACKEND_SCOPE;
+}
+
 static void started(Service *s, Task *t, const LaunchResult *result)
 {
         AttemptRow a = {
                 .task_id = t->row.task_id,
                 .attempt = t->row.attempt + 1,
-                .backend = result->cgroup[0] ? RECORD_BACKEND_CGROUP : RECORD_BACKEND_PROCESS,
+                .backend = !result->cgroup[0]  ? RECORD_BACKEND_PROCESS
+                           : is_scope(&t->row) ? RECORD_BACKEND_SCOPE
+                                               : RECORD_BACKEND_CGROUP,
                 .cgroup = (char *)result->cgroup,
                 .pid = result->pid,
                 .started_realtime = result->started_realtime,
@@ -202,6 +209,7 @@ void service_launch(Service *s, Task *t)
                 .ticket = t->ticket,
                 .attempt = t->row.attempt + 1,
                 .backend = t->row.has_backend ? record_backend_name(t->row.backend) : "",
+                .subsystem = t->row.subsystem,
                 .deadline_boottime = USEC_INFINITY,
                 .grace_usec = s->settings.grace_usec,
                 .output_cap_bytes = s->settings.output.cap_bytes,

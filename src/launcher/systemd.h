@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The client of PID 1: starts transient scopes and stops units, without ever blocking the loop. */
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "basic/error.h"
+#include "launcher/unit-name.h"
+
+#define SYSTEMD_SOCKET      "unix:path=/run/systemd/private"
+#define SYSTEMD_DESTINATION "org.freedesktop.systemd1"
+#define SYSTEMD_OBJECT      "/org/freedesktop/systemd1"
+#define SYSTEMD_MANAGER     "org.freedesktop.systemd1.Manager"
+#define SYSTEMD_UNIT_EXISTS "org.freedesktop.systemd1.UnitExists"
+
+typedef struct Systemd Systemd;
+
+/* For a host whose PID 1 is systemd (sd_booted()). Nothing is connected before there is something to ask for. `event`
+ * is referenced; `proc_fd` is borrowed and must live as long. */
+int systemd_new(sd_event *event, int proc_fd, Systemd **ret);
+Systemd *systemd_free(Systemd *s);
+
+/* Where systemd's own tree begins, relative to the cgroup2 mount: "" or "a/b". -ENODATA if PID 1 does not show it. */
+int systemd_root(int proc_fd, char *ret, size_t size);
+
+/* Is this process alive, and is this (relative to the mount) its cgroup? */
+bool systemd_is_place_of(int proc_fd, pid_t pid, const char *cgroup);
+
+/* What systemd answered, as an error of reeve's with systemd's own message in it; 0 for no error. */
+int systemd_error(const sd_bus_error *error, ReeveError *reterr);
+
+/* Begins StartTransientUnit: the caller appends properties "(sv)" to *ret. `any` is a bus of any kind. */
+int systemd_start_prepare(sd_bus *any, const char *unit, sd_bus_message **ret);
+
+/* Appends the process and ends what was begun. */
+int systemd_start_complete(sd_bus_message *m, pid_t pid);
+
+/* Comes exactly once: `error` is NULL when the unit is active and the process in it. */
+typedef void (*systemd_started_t)(const ReeveError *error, void *userdata);
+
+/* Sends what was completed, now or when its turn comes. `pid` is an unreaped child, `cgroup` the place where systemd
+ * puts it. A lost connection is made again and the call repeated. */
+int systemd_start(Systemd *s, sd_bus_message *m, const char *unit, const char *cgroup, pid_t pid,
+                  systemd_started_t callback, void *userdata);
+
+/* Asks for a unit to be stopped; nobody hears how it went. */
+void systemd_stop(Systemd *s, const char *unit);

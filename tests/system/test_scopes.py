@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Tasks of backend scope, as reeve and as systemd see them."""
+
+import os
+import re
+import subprocess
+
+from check import between, equal
+from installed import sh, unit
+
+SCOPE = {"backend": "scope"}
+
+
+def scope_of(i, task, attempt=1):
+    """The unit of an attempt."""
+    return f"{i.prefix}-{task.replace('-', chr(92) + 'x2d')}-{attempt}.scope"
+
+
+def scopes(i):
+    """The instance's scopes of tasks that systemd knows, in whatever state."""
+    out = sh("systemctl", "list-units", "--all", "--full", "--plain", "--no-legend", "--type=scope", f"{i.prefix}-*")
+    return [line.split()[0] for line in out.splitlines() if not line.startswith(f"{i.prefix}-pool.scope")]
+
+
+def test_a_task_is_a_unit(i):
+    task = i.run(["sleep", "infinity"], more=SCOPE)
+    name = scope_of(i, task["task_id"])
+    equal("backend", task["backend"], "scope")
+    equal("state of the unit", unit(name, "ActiveState"), "active")
+    equal("slice of the unit", unit(name, "Slice"), f"{i.prefix}-test.slice")
+    equal("its description", unit(name, "Description"), "sleep infinity")
+    status = sh("systemctl", "status", "--no-pager", name)
+    assert "sleep infinity" in status, status
+    leaf = "/sys/fs/cgroup/" + open(f"/proc/{task['pid']}/cgroup").read().split("0::/")[1].strip()
+    equal("leaf of the task", os.path.basename(leaf), "task")
+    equal("scope of the task", os.path.basename(os.path.dirname(leaf)), name)
+    print(status, leaf, task)
+    with i.connect() as c:
+        c.call("Signal", {"task_id": task["task_id"], "signal": 9})
+        done = i.wait(task["task_id"], c)
+    equal("outcome", (done["status"], done.get("outcome"), done.get("exit_signal")), ("failed", "signal", 9))
+    equal("source of cpu_usec", done["usage_sources"]["cpu_usec"], "kernel-final")
+    print(scopes(i))
