@@ -7,7 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "basic/error.h"
-#include "launcher/unit-name.h"
+#include "common/unit-name.h"
 
 #define SYSTEMD_SOCKET      "unix:path=/run/systemd/private"
 #define SYSTEMD_DESTINATION "org.freedesktop.systemd1"

@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Tasks of backend scope, as reeve and as systemd see them."""
 
-import os
-import re
-import subprocess
-
-from check import between, equal
+from check import equal
 from installed import sh, unit
 
 SCOPE = {"backend": "scope"}
@@ -31,13 +27,12 @@ def test_a_task_is_a_unit(i):
     equal("its description", unit(name, "Description"), "sleep infinity")
     status = sh("systemctl", "status", "--no-pager", name)
     assert "sleep infinity" in status, status
-    leaf = "/sys/fs/cgroup/" + open(f"/proc/{task['pid']}/cgroup").read().split("0::/")[1].strip()
-    equal("leaf of the task", os.path.basename(leaf), "task")
-    equal("scope of the task", os.path.basename(os.path.dirname(leaf)), name)
-    print(status, leaf, task)
+    with open(f"/proc/{task['pid']}/cgroup", encoding="utf-8") as f:
+        leaf = f.read().split("0::/")[1].strip()
+    equal("leaf of the task", leaf, task["cgroup"])
+    equal("its place", leaf.split("/")[-2:], [name, "task"])
     with i.connect() as c:
         c.call("Signal", {"task_id": task["task_id"], "signal": 9})
         done = i.wait(task["task_id"], c)
     equal("outcome", (done["status"], done.get("outcome"), done.get("exit_signal")), ("failed", "signal", 9))
     equal("source of cpu_usec", done["usage_sources"]["cpu_usec"], "kernel-final")
-    print(scopes(i))

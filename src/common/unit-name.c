@@ -8,7 +8,7 @@
  * Task ids and subsystems consist of [A-Za-z0-9_-] and begin with a letter or digit (common/task-id.h), so '-' is the
  * only character of theirs that needs it. */
 
-#include "launcher/unit-name.h"
+#include "common/unit-name.h"
 
 #include <assert.h>
 #include <errno.h>
