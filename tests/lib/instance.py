@@ -25,6 +25,7 @@ BUILD = os.environ.get("REEVE_BUILD", os.path.join(os.path.dirname(__file__), ".
 LAUNCHER = os.path.join(BUILD, "src", "launcher", "reeve-launcher")
 REEVED = os.path.join(BUILD, "src", "daemon", "reeved")
 REEVE = os.path.join(BUILD, "src", "cli", "reeve")
+CHECK = os.path.join(BUILD, "src", "check", "reeve-check")
 USER = "reeve"
 
 counter = itertools.count(1)
@@ -134,6 +135,11 @@ class Instance:
         self.launcher = self.reeved = None
         os.chown(self.root, 0, grp.getgrnam(USER).gr_gid)
         os.chmod(self.root, 0o1775)
+        for name in ("checks", "hooks"):
+            os.mkdir(self.path(name), 0o755)
+        if os.path.exists(CHECK):
+            shutil.copy2(CHECK, self.path("checks"))
+            os.chown(self.path("checks", os.path.basename(CHECK)), 0, 0)
 
     def __enter__(self):
         try:
