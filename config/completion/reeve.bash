@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # bash completion for reeve: verbs and options from reeve's own help, ids from the registry.
 
-_reeve_properties="AllowedCPUs= AllowedMemoryNodes= CPUQuota= CPUWeight= Environment= IOReadBandwidthMax= IOReadIOPSMax=
-    IOWeight= IOWriteBandwidthMax= IOWriteIOPSMax= LimitAS= LimitCORE= LimitCPU= LimitDATA= LimitFSIZE= LimitLOCKS=
-    LimitMEMLOCK= LimitMSGQUEUE= LimitNICE= LimitNOFILE= LimitNPROC= LimitRSS= LimitRTPRIO= LimitRTTIME= LimitSIGPENDING=
-    LimitSTACK= MemoryHigh= MemoryLow= MemoryMax= MemoryMin= MemorySwapMax= Nice= OOMScoreAdjust= TasksMax=
-    TimeoutStopSec= UMask= WorkingDirectory="
+_reeve_properties="AllowedCPUs= AllowedMemoryNodes= CPUAccounting= CPUQuota= CPUQuotaPeriodSec= CPUWeight=
+    DefaultMemoryLow= DefaultMemoryMin= DeviceAllow= DevicePolicy= Environment= IOAccounting=
+    IODeviceLatencyTargetSec= IODeviceWeight= IOReadBandwidthMax= IOReadIOPSMax= IOWeight= IOWriteBandwidthMax=
+    IOWriteIOPSMax= IPAccounting= IPAddressAllow= IPAddressDeny= LimitAS= LimitCORE= LimitCPU= LimitDATA= LimitFSIZE=
+    LimitLOCKS= LimitMEMLOCK= LimitMSGQUEUE= LimitNICE= LimitNOFILE= LimitNPROC= LimitRSS= LimitRTPRIO= LimitRTTIME=
+    LimitSIGPENDING= LimitSTACK= ManagedOOMMemoryPressure= ManagedOOMMemoryPressureLimit= ManagedOOMPreference=
+    ManagedOOMSwap= MemoryAccounting= MemoryHigh= MemoryLow= MemoryMax= MemoryMin= MemorySwapMax= MemoryZSwapMax=
+    Nice= OOMScoreAdjust= RestrictNetworkInterfaces= SocketBindAllow= SocketBindDeny= StartupAllowedCPUs=
+    StartupAllowedMemoryNodes= StartupCPUWeight= StartupIOWeight= StartupMemoryHigh= StartupMemoryMax=
+    StartupMemorySwapMax= StartupMemoryZSwapMax= TasksAccounting= TasksMax= TimeoutStopSec= UMask= WorkingDirectory="
 
 _reeve_verbs() {
     reeve --help 2>/dev/null | sed -n '/^Verbs:/,/^$/s/^  \([a-z][a-z-]*\).*/\1/p'
@@ -40,6 +45,7 @@ _reeve_value() {
         --backend) _reeve_words "cgroup scope process" "$2" ;;
         --status | -s) _reeve_words "pending active verifying completed failed cancelled lost" "${2##*,}" ;;
         --property | -p) _reeve_words "$_reeve_properties" "$2" ;;
+        --slice) _reeve_words "$(systemctl list-units --type=slice --plain --no-legend 2>/dev/null | cut -d' ' -f1)" "$2" ;;
         --uid) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
         --gid) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
         --working-directory | -d) mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;

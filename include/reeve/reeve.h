@@ -87,9 +87,11 @@ typedef struct ReeveRun {
         const char *description; /* NULL: none */
         const char *created_by;  /* NULL: none; a label, nothing is derived from it */
         int priority;            /* 1 to 10; 0: that of the registry, 5 */
-        const char *backend;     /* "cgroup", "scope", "process"; NULL: the best that the host has */
-        json_t *metadata;        /* an object, or NULL */
-        unsigned attempts;       /* how often it may be tried; 0: 1 */
+        const char *backend; /* "cgroup", "scope", "process"; NULL: "scope" if a property or `slice` wants a unit of
+                                    systemd, else the best that the host has */
+        const char *slice; /* "NAME.slice", for the scope; NULL: that of the subsystem. Root's to choose */
+        json_t *metadata;  /* an object, or NULL */
+        unsigned attempts; /* how often it may be tried; 0: 1 */
 
         const char *user;  /* name or number; NULL: the caller */
         const char *group; /* name or number; NULL: the primary one of `user`, or the caller's */

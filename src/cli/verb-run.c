@@ -27,12 +27,12 @@
 
 typedef struct RunOptions {
         CommonOptions common;
-        const char *subsystem, *type, *title, *description, *created_by, *id, *backend;
+        const char *subsystem, *type, *title, *description, *created_by, *id, *backend, *slice;
         const char *nice, *uid, *gid, *directory;
         const char *metadata;
         int priority;
         const char **properties, **environment;
-        bool same_dir, wait, no_block, pipe, pty, journal, quiet;
+        bool scope, same_dir, wait, no_block, pipe, pty, journal, quiet;
 } RunOptions;
 
 static int parse_priority(const char *name, const char *value, void *field, ReeveError *reterr)
@@ -68,8 +68,11 @@ static const Option run_options[] = {
         { "same-dir", 0, NULL, "Run in the current directory (the default)", OPTION_FLAG, RUN(same_dir) },
         { "setenv", 'E', "NAME[=VALUE]", "Set an environment variable, or pass the caller's", OPTION_LIST,
           RUN(environment) },
-        { "backend", 0, "NAME", "cgroup, scope or process (default: the best that the host has)",
+        { "backend", 0, "NAME", "cgroup, scope or process (default: what the task needs and the host has)",
           OPTION_STRING, RUN(backend) },
+        { "scope", 0, NULL, "Make the task a scope of systemd, the same as --backend=scope", OPTION_FLAG,
+          RUN(scope) },
+        { "slice", 0, "NAME.slice", "Place the scope in this slice (root only)", OPTION_STRING, RUN(slice) },
         { "wait", 0, NULL, "Wait until the task has ended (the default)", OPTION_FLAG, RUN(wait) },
         { "no-block", 0, NULL, "Print the task's id and do not wait", OPTION_FLAG, RUN(no_block) },
         { "pipe", 'P', NULL, "Pass standard input, output and error to the task", OPTION_FLAG, RUN(pipe) },
@@ -86,6 +89,8 @@ static int check_options(const RunOptions *o)
                 bool both;
                 const char *text;
         } conflicts[] = {
+                { o->scope && o->backend && !streq(o->backend, "scope"),
+                  "--scope and another --backend exclude each other" },
                 { o->pipe && o->pty, "--pipe and --pty exclude each other" },
                 { o->journal && o->pipe, "--journal and --pipe exclude each other" },
                 { o->journal && o->pty, "--journal and --pty exclude each other" },
@@ -131,7 +136,8 @@ static ReeveRun make_run(const RunOptions *o, const char **args, const char *con
                 .description = o->description,
                 .created_by = o->created_by,
                 .priority = o->priority,
-                .backend = o->backend,
+                .backend = o->scope ? "scope" : o->backend,
+                .slice = o->slice,
                 .metadata = metadata,
                 .user = o->uid,
                 .group = o->gid,

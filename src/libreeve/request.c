@@ -34,6 +34,12 @@ static bool same_subject(const SpecLimit *l, const char *name, const char *value
         return !space || strncmp(l->value, value, (size_t)(space - value) + 1) == 0;
 }
 
+/* Owned until the end; NULL when memory is short. */
+static const char *keep(Request *q, const char *text)
+{
+        return strv_append(&q->values, text) < 0 ? NULL : q->values[strv_length(q->values) - 1];
+}
+
 int request_set_limit(Request *q, const char *name, const char *value, ReeveError *reterr)
 {
         size_t i = 0;
@@ -47,13 +53,51 @@ int request_set_limit(Request *q, const char *name, const char *value, ReeveErro
         if (i == SPEC_LIMITS_MAX)
                 return reeve_error_set(reterr, REEVE_ERROR_LIMIT_EXCEEDED, name,
                                        "more than %d limits are given", SPEC_LIMITS_MAX);
-        if (strv_append(&q->values, value) < 0)
+        const char *copy = keep(q, value);
+        if (!copy)
                 return reeve_error_errno(reterr, ENOMEM, name, "cannot set a limit");
 
-        q->spec.limits[i] = (SpecLimit){ .name = name, .value = q->values[strv_length(q->values) - 1] };
+        q->spec.limits[i] = (SpecLimit){ .name = name, .value = copy };
         if (i == q->spec.n_limits)
                 q->spec.n_limits++;
         return 0;
+}
+
+/* In place `i`, or behind the last one. */
+static int put_property(Request *q, size_t i, const char *name, const char *value, ReeveError *reterr)
+{
+        if (i == SPEC_PROPERTIES_MAX)
+                return reeve_error_set(reterr, REEVE_ERROR_LIMIT_EXCEEDED, name,
+                                       "more than %d properties are given", SPEC_PROPERTIES_MAX);
+        SpecLimit property = { .name = keep(q, name), .value = keep(q, value) };
+        if (!property.name || !property.value)
+                return reeve_error_errno(reterr, ENOMEM, name, "cannot set a property");
+        q->spec.properties[i] = property;
+        if (i == q->spec.n_properties)
+                q->spec.n_properties++;
+        return 0;
+}
+
+int request_set_property(Request *q, const char *name, const char *value, ReeveError *reterr)
+{
+        size_t i = 0;
+
+        assert(q);
+        assert(name);
+        assert(value);
+
+        while (i < q->spec.n_properties && !same_subject(q->spec.properties + i, name, value))
+                i++;
+        return put_property(q, i, name, value, reterr);
+}
+
+int request_add_property(Request *q, const char *name, const char *value, ReeveError *reterr)
+{
+        assert(q);
+        assert(name);
+        assert(value);
+
+        return put_property(q, q->spec.n_properties, name, value, reterr);
 }
 
 static bool variable_name_is_valid(const char *name, size_t n)

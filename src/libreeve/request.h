@@ -11,7 +11,7 @@ typedef struct Request {
         char *cwd;
         char **argv;   /* the array only: its strings are `command` and the caller's */
         char **env;    /* all owned */
-        char **values; /* all owned: canonical values of limits */
+        char **values; /* all owned: names and canonical values of limits and properties */
 } Request;
 
 void request_done(Request *q);
@@ -19,6 +19,12 @@ void request_done(Request *q);
 /* Sets a limit to a canonical value, which is copied. A limit that is set again takes the new value, except IO limits
  * of different devices, which add up. */
 int request_set_limit(Request *q, const char *name, const char *value, ReeveError *reterr);
+
+/* Sets a property of the scope to a canonical value; both are copied. One that is set again takes the new value, but for
+ * those of different devices. */
+int request_set_property(Request *q, const char *name, const char *value, ReeveError *reterr);
+/* Adds one of several values. */
+int request_add_property(Request *q, const char *name, const char *value, ReeveError *reterr);
 
 /* Sets NAME=VALUE in the environment, in place of an earlier NAME. InvalidArgument (field "environment") unless it is
  * an assignment to a name of letters, digits and underscores. */

@@ -19,6 +19,7 @@
 #include "common/clock.h"
 #include "common/json/json.h"
 #include "common/task-id.h"
+#include "common/unit-property/unit-property.h"
 #include "libreeve/command.h"
 #include "libreeve/property.h"
 #include "libreeve/user.h"
@@ -36,6 +37,7 @@ typedef struct Wire {
         int fds[1 + SPEC_STDIO_COUNT]; /* the first is ours to close */
         size_t n_fds;
         char task_id[TASK_ID_MAX + 1];
+        const char *backend; /* NULL: the registry's choice */
 } Wire;
 
 static void wire_done(Wire *w)
@@ -135,6 +137,30 @@ static int apply_properties(Request *q, const char *const *properties, ReeveErro
         return r;
 }
 
+static int set_slice(Request *q, const char *slice, ReeveError *reterr)
+{
+        if (slice && geteuid() != 0)
+                return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "slice",
+                                       "only root may choose where a scope is placed");
+        if (slice && !unit_property_slice_is_valid(slice))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "slice",
+                                       "'%.100s' is not the name of a slice (NAME.slice)", slice);
+        q->spec.slice = slice;
+        return 0;
+}
+
+/* What only a unit has makes the task one, unless the caller wants it otherwise: that cannot be. */
+static int choose_backend(const Spec *s, const char *wanted, const char **ret, ReeveError *reterr)
+{
+        const char *cause = s->n_properties > 0 ? s->properties[0].name : "slice";
+
+        if (spec_wants_scope(s) && wanted && *wanted && !streq(wanted, "scope"))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, cause,
+                                       "only systemd has it, with backend scope, not %.32s", wanted);
+        *ret = spec_wants_scope(s) ? "scope" : wanted;
+        return 0;
+}
+
 static int fill_request(Request *q, const ReeveRun *run, Wire *w, ReeveError *reterr)
 {
         q->spec.task_id = w->task_id;
@@ -148,6 +174,10 @@ static int fill_request(Request *q, const ReeveRun *run, Wire *w, ReeveError *re
                 r = user_apply(q, run->user, run->group, run->tty, reterr);
         if (r >= 0)
                 r = apply_properties(q, run->properties, reterr);
+        if (r >= 0)
+                r = set_slice(q, run->slice, reterr);
+        if (r >= 0)
+                r = choose_backend(&q->spec, run->backend, &w->backend, reterr);
         if (r >= 0)
                 r = set_variables(q, run->environment, reterr);
         if (r >= 0)
@@ -202,7 +232,7 @@ static int fill_parameters(Wire *w, const ReeveRun *run, const char *subsystem, 
                 { "title", title },
                 { "description", run->description },
                 { "created_by", run->created_by },
-                { "backend", run->backend },
+                { "backend", w->backend },
         };
 
         if (!title || !p)

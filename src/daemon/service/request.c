@@ -54,13 +54,35 @@ static int check_depth(const char *metadata, ReeveError *reterr)
         return 0;
 }
 
-static RecordBackend find_backend(const char *name)
+/* _RECORD_BACKEND_MAX: there is none of that name. */
+static RecordBackend backend_from_name(const char *name)
 {
         RecordBackend b = 0;
 
-        while (b < _RECORD_BACKEND_MAX && !streq(name, record_backend_name(b)))
+        while (b < _RECORD_BACKEND_MAX && !streq(record_backend_name(b), name))
                 b++;
         return b;
+}
+
+/* What was asked for, or what the specification cannot do without. */
+static int choose_backend(TaskRow *row, const RunRequest *q, const Spec *spec, const Caller *caller,
+                          ReeveError *reterr)
+{
+        bool wants_scope = spec_wants_scope(spec);
+
+        row->has_backend = wants_scope || (q->backend && q->backend[0]);
+        row->backend = q->backend && q->backend[0] ? backend_from_name(q->backend)
+                       : wants_scope               ? RECORD_BACKEND_SCOPE
+                                                   : RECORD_BACKEND_CGROUP;
+        if (wants_scope && row->backend != RECORD_BACKEND_SCOPE)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                                       "a slice and unit properties want backend scope, not %s",
+                                       record_backend_name(row->backend));
+        /* Elsewhere weights compete among the tasks of one uid, in a scope with everybody's. */
+        if (row->backend == RECORD_BACKEND_SCOPE && q->priority > TASK_PRIORITY_NORMAL && caller->uid != 0)
+                return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "priority",
+                                       "above %d it is for root to give to a scope", TASK_PRIORITY_NORMAL);
+        return 0;
 }
 
 static int check_request(const RunRequest *q, ReeveError *reterr)
@@ -79,7 +101,7 @@ static int check_request(const RunRequest *q, ReeveError *reterr)
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "priority",
                                        "must be %d to %d, not %d", TASK_PRIORITY_MIN, TASK_PRIORITY_MAX,
                                        q->priority);
-        if (q->backend && q->backend[0] && find_backend(q->backend) == _RECORD_BACKEND_MAX)
+        if (q->backend && !streq(q->backend, "") && backend_from_name(q->backend) == _RECORD_BACKEND_MAX)
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
                                        "must be cgroup, scope or process, not '%.32s'", q->backend);
         if ((r = check_text("title", q->title, TASK_TITLE_MAX, reterr)) < 0 ||
@@ -220,8 +242,6 @@ static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t o
         row->priority = q->priority ?: TASK_PRIORITY_NORMAL;
         row->status = TASK_PENDING;
         row->attempts = spec->attempts;
-        row->has_backend = q->backend && q->backend[0];
-        row->backend = row->has_backend ? find_backend(q->backend) : RECORD_BACKEND_CGROUP;
 
         r |= copy_string(&row->task_id, spec->task_id);
         r |= copy_string(&row->subsystem, q->subsystem);
@@ -261,7 +281,8 @@ int run_op_check(RunOp *op, const Caller *caller, const RunRequest *q, ReeveErro
         if ((r = check_request(q, reterr)) < 0 ||
             (r = spec_open(op->spec_fd, &author, &op->spec, &op->spec_size, reterr)) < 0 ||
             (r = spec_parse(&spec, op->spec, op->spec_size, reterr)) < 0 ||
-            (r = check_stdio(&spec, op, reterr)) < 0)
+            (r = check_stdio(&spec, op, reterr)) < 0 ||
+            (r = choose_backend(&op->row, q, &spec, caller, reterr)) < 0)
                 return r;
         if (author != caller->uid)
                 return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "spec",
