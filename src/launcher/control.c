@@ -11,6 +11,7 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "basic/strings.h"
+#include "common/clock.h"
 #include "common/proc/proc.h"
 #include "launcher/launcher.h"
 
@@ -154,6 +155,78 @@ int method_act(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         if (r >= 0)
                 r = acts[i].act(&t, m, &e);
         return r < 0 ? server_reply_error(m, &e) : sd_bus_reply_method_return(m, NULL);
+}
+
+/* ---- steps of a ladder ---- */
+
+static int step_signal(const Target *t, int signal, ReeveError *reterr)
+{
+        if (t->leaf_fd >= 0)
+                (void)fd_write_file_at(t->leaf_fd, "cgroup.freeze", "0"); /* or it would not hear of it */
+        members_signal(&t->members, signal);
+        return 0;
+}
+
+static int step_freeze(const Target *t, int signal, ReeveError *reterr)
+{
+        return act_freeze(t, NULL, reterr);
+}
+
+static int step_kill(const Target *t, int signal, ReeveError *reterr)
+{
+        return act_kill(t, NULL, reterr);
+}
+
+static const struct {
+        const char *name;
+        int (*act)(const Target *t, int signal, ReeveError *reterr);
+        bool repeats; /* so that one whose answer was lost has its effect for sure */
+} steps[] = {
+        { "signal", step_signal, false },
+        { "freeze", step_freeze, false },
+        { "kill", step_kill, true },
+};
+
+/* From here on the step has begun, whoever dies. 1 if it had before. */
+static int step_claim(const Target *t, uint32_t number, ReeveError *reterr)
+{
+        uint32_t bit = UINT32_C(1) << number;
+        Record *record;
+
+        int r = record_map_writable(t->l->records_fd, t->name, &record);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, "task", "cannot write the record of %s", t->name);
+        bool was_set = atomic_fetch_or(&record->ladder_bits, bit) & bit;
+        record_unmap(record);
+        CRASH_POINT("launcher", "step-claimed");
+        return was_set;
+}
+
+int method_step(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        _cleanup_(target_done) Target t = TARGET_NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+        uint32_t attempt, number;
+        const char *id, *name;
+        int signal, again = 0;
+        size_t i = 0;
+
+        int r = sd_bus_message_read(m, "suusi", &id, &attempt, &number, &name, &signal);
+        if (r < 0)
+                return r;
+        while (i < ELEMENTSOF(steps) && !streq(steps[i].name, name))
+                i++;
+        if (i == ELEMENTSOF(steps) || number >= RECORD_LADDER_STEPS_MAX || signal < 0 || signal > SIGRTMAX)
+                r = reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "step", "no step of a ladder");
+        if (r >= 0)
+                r = find(userdata, id, attempt, &t, &e);
+        if (r >= 0)
+                r = again = step_claim(&t, number, &e);
+        if (r >= 0 && (!again || steps[i].repeats))
+                r = steps[i].act(&t, signal, &e);
+        usec_t now = clock_boottime(clock_system());
+        CRASH_POINT("launcher", "step-acted");
+        return r < 0 ? server_reply_error(m, &e) : sd_bus_reply_method_return(m, "bt", again, now);
 }
 
 static void forget(Launcher *l, const char *id, uint32_t attempt)

@@ -60,7 +60,8 @@ int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_check(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_hook(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
-int method_act(sd_bus_message *m, void *userdata, sd_bus_error *reterr); /* on one attempt that runs */
+int method_act(sd_bus_message *m, void *userdata, sd_bus_error *reterr);  /* on one attempt that runs */
+int method_step(sd_bus_message *m, void *userdata, sd_bus_error *reterr); /* of its ladder */
 int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr);

@@ -72,6 +72,8 @@ typedef enum RecordExit {
 #define RECORD_FLAG_PUNCHED   (UINT32_C(1) << 5) /* the middle of the output was dropped */
 #define RECORD_FLAG_REAPED    (UINT32_C(1) << 6) /* status and rusage of the main process are in */
 
+#define RECORD_LADDER_STEPS_MAX 16
+
 typedef struct RecordRusage {
         uint64_t user_usec, system_usec;
         uint64_t max_rss_bytes; /* largest single process */
@@ -112,7 +114,7 @@ typedef struct Record {
 
         /* may change at any time until the end; written by the launcher */
         _Atomic uint64_t deadline_boottime_usec; /* backstop; UINT64_MAX: none */
-        _Atomic uint32_t ladder_bits;
+        _Atomic uint32_t ladder_bits;            /* bit n: step n of the ladder has begun */
         /* A counter that is a futex: increased and woken when deadline_boottime_usec or flags change. */
         _Atomic uint32_t wake;
 

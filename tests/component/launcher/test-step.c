@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Steps of a ladder: each has its effect once, however often it is asked for and whoever dies in between; only a kill is done
+ * again. The task counts in its output what reached it. */
+
+#include "tests/component/launcher/harness.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "basic/fd.h"
+#include "common/clock.h"
+
+#define _cleanup_record_ _cleanup_(record_unmapp)
+
+/* Says "hit" at each USR1; ignores TERM. The shell would report that its sleep died of the signal. */
+#define COUNTS_USR1 \
+        "exec 2>/dev/null; trap '' TERM; trap 'echo hit' USR1; echo ran; while :; do sleep 0.02; done"
+
+/* Whether it was asked for before; or a negative errno, with the order's error set. */
+static int step(Fixture *f, Order *o, unsigned number, const char *act, int signal)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+        usec_t before = clock_boottime(clock_system());
+        uint64_t when;
+        int again;
+
+        sd_bus_error_free(&o->error);
+        int r = sd_bus_call_method(f->bus, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE, "Step", &o->error,
+                                   &answer, "suusi", o->spec.task_id, o->attempt, number, act, signal);
+        if (r < 0)
+                return r;
+        assert_true(sd_bus_message_read(answer, "bt", &again, &when) >= 0);
+        assert_in_range(when, before, clock_boottime(clock_system()));
+        return again;
+}
+
+static uint32_t bits(Fixture *f, Order *o)
+{
+        _cleanup_record_ const Record *r = order_wait(f, o, RECORD_STARTED);
+        return atomic_load(&((Record *)r)->ladder_bits);
+}
+
+static bool is_frozen(Fixture *f, Order *o)
+{
+        _cleanup_record_ const Record *r = order_wait(f, o, RECORD_STARTED);
+        char path[600], text[8];
+
+        snprintf(path, sizeof(path), "/sys/fs/cgroup/unified/%s/cgroup.freeze", r->cgroup);
+        _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) {
+                snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/cgroup.freeze", r->cgroup);
+                fd = open(path, O_RDONLY | O_CLOEXEC);
+        }
+        assert_true(fd >= 0);
+        assert_true(fd_pread_file(fd, text, sizeof(text)) > 0);
+        return text[0] == '1';
+}
+
+/* Everything that was sent is in the output when the answer to a later signal is. */
+static void assert_hits(Fixture *f, Order *o, const char *expected)
+{
+        char text[256];
+
+        order_wait_output(f, o, expected);
+        order_output(f, o, text, sizeof(text));
+        assert_string_equal(text, expected);
+}
+
+static void test_once(void **state)
+{
+        _cleanup_order_ Order *o = order_new(COUNTS_USR1);
+        Fixture *f = *state;
+
+        order_start(f, o);
+        order_wait_output(f, o, "ran");
+        assert_int_equal(bits(f, o), 0);
+        assert_int_equal(step(f, o, 3, "signal", SIGUSR1), 0);
+        assert_hits(f, o, "ran\nhit\n");
+        assert_int_equal(step(f, o, 3, "signal", SIGUSR1), 1);
+        assert_int_equal(step(f, o, 4, "signal", SIGUSR1), 0);
+        assert_hits(f, o, "ran\nhit\nhit\n");
+        assert_int_equal(bits(f, o), 1U << 3 | 1U << 4);
+
+        /* Another launcher knows, too. */
+        launcher_end(f, SIGKILL);
+        launcher_start(f, NULL, NULL);
+        assert_int_equal(step(f, o, 3, "signal", SIGUSR1), 1);
+        assert_int_equal(step(f, o, 4, "kill", 0), 1);
+        _cleanup_record_ const Record *r = order_wait(f, o, RECORD_ENDED);
+        assert_int_equal(r->exit_kind, RECORD_EXIT_KILLED);
+        assert_refused(step(f, o, 5, "kill", 0), o, "AlreadyFinished");
+}
+
+/* A frozen task hears a signal, because it is thawed for that. */
+static void test_freeze_then_signal(void **state)
+{
+        _cleanup_order_ Order *o = order_new(COUNTS_USR1);
+        Fixture *f = *state;
+
+        order_start(f, o);
+        order_wait_output(f, o, "ran");
+        assert_int_equal(step(f, o, 0, "freeze", 0), 0);
+        assert_true(is_frozen(f, o));
+        assert_int_equal(step(f, o, 0, "freeze", 0), 1);
+        assert_int_equal(step(f, o, 1, "signal", SIGUSR1), 0);
+        assert_hits(f, o, "ran\nhit\n");
+        assert_false(is_frozen(f, o));
+        assert_int_equal(step(f, o, 0, "freeze", 0), 1);
+        assert_false(is_frozen(f, o));
+        assert_int_equal(step(f, o, 2, "kill", 0), 0);
+        _cleanup_record_ const Record *r = order_wait(f, o, RECORD_ENDED);
+        assert_int_equal(r->exit_value, SIGKILL);
+}
+
+/* The launcher dies between the bit and the act, or between the act and the answer: the bit says so, and the act is not done
+ * again. */
+static void test_launcher_killed(void **state)
+{
+        static const struct {
+                const char *point, *output;
+        } points[] = {
+                { "launcher:step-claimed", "ran\nhit\n" },
+                { "launcher:step-acted", "ran\nhit\nhit\n" },
+        };
+        Fixture *f = *state;
+        char once[96];
+
+        for (size_t i = 0; i < ELEMENTSOF(points); i++) {
+                _cleanup_order_ Order *o = order_new(COUNTS_USR1);
+
+                launcher_end(f, SIGTERM);
+                snprintf(once, sizeof(once), "%s/once", f->root);
+                close(open(once, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+                launcher_start(f, points[i].point, once);
+                order_start(f, o);
+                order_wait_output(f, o, "ran");
+                assert_true(step(f, o, 0, "signal", SIGUSR1) < 0);
+                launcher_wait(f);
+                launcher_start(f, NULL, NULL);
+                assert_int_equal(bits(f, o), 1);
+                assert_int_equal(step(f, o, 0, "signal", SIGUSR1), 1);
+                assert_int_equal(step(f, o, 1, "signal", SIGUSR1), 0);
+                assert_hits(f, o, points[i].output);
+                assert_int_equal(step(f, o, 2, "kill", 0), 0);
+                record_unmap(order_wait(f, o, RECORD_ENDED));
+        }
+}
+
+static void test_bad_steps(void **state)
+{
+        static const struct {
+                unsigned number;
+                const char *act;
+                int signal;
+        } bad[] = {
+                { 16, "kill", 0 },   { UINT32_MAX, "kill", 0 }, { 0, "", 0 },       { 0, "notify", 0 },
+                { 0, "signal", 65 }, { 0, "signal", -1 },       { 0, "killer", 0 },
+        };
+        _cleanup_order_ Order *o = order_new(COUNTS_USR1);
+        Fixture *f = *state;
+
+        order_start(f, o);
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                assert_refused(step(f, o, bad[i].number, bad[i].act, bad[i].signal), o, "InvalidArgument");
+        assert_int_equal(bits(f, o), 0);
+        o->attempt = 7;
+        assert_refused(step(f, o, 0, "kill", 0), o, "NoSuchTask");
+        o->attempt = 1;
+        assert_int_equal(step(f, o, 15, "kill", 0), 0);
+        record_unmap(order_wait(f, o, RECORD_ENDED));
+}
+
+/* Without a cgroup all but freezing works. */
+static void test_process(void **state)
+{
+        _cleanup_order_ Order *o = order_new(COUNTS_USR1);
+        Fixture *f = *state;
+
+        order_start(f, o);
+        order_wait_output(f, o, "ran");
+        assert_refused(step(f, o, 0, "freeze", 0), o, "InvalidArgument");
+        assert_int_equal(step(f, o, 1, "signal", SIGUSR1), 0);
+        assert_hits(f, o, "ran\nhit\n");
+        assert_int_equal(step(f, o, 2, "kill", 0), 0);
+        _cleanup_record_ const Record *r = order_wait(f, o, RECORD_ENDED);
+        assert_int_equal(r->exit_value, SIGKILL);
+}
+
+int main(void)
+{
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_once, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_freeze_then_signal, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_launcher_killed, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_bad_steps, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_process, fixture_setup_process, fixture_teardown),
+        };
+        const char *obstacle = fixture_obstacle();
+
+        if (obstacle) {
+                fprintf(stderr, "skipped: %s\n", obstacle);
+                return 77;
+        }
+        return cmocka_run_group_tests_name("launcher-step", tests, NULL, NULL);
+}
