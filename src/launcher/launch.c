@@ -56,6 +56,22 @@ static void launch_done(Launch *x)
         fd_close(x->go_write_fd);
 }
 
+/* Tens of KB, of which each fork would copy what is on the stack; one request at a time uses it. */
+static LimitSettings scratch;
+
+/* What a delegated scope has is what systemd's tree has, and so has the pool. */
+static uint32_t controllers_of(const Launcher *l, RecordBackend backend)
+{
+        return backend == RECORD_BACKEND_PROCESS ? 0 : l->pool.controllers;
+}
+
+/* What this host cannot enforce is refused before there is a task; Launch, where more limits may come from reeved, looks again. */
+static int check_limits(const Launcher *l, const Spec *s, ReeveError *reterr)
+{
+        scratch.n = 0;
+        return limits_resolve(&scratch, s->limits, s->n_limits, controllers_of(l, l->backend), reterr);
+}
+
 int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 {
         Launcher *l = ASSERT_PTR(userdata);
@@ -81,6 +97,8 @@ int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
                                     "hooks");
         if (r >= 0)
                 r = authorise(l, &spec, author, &groups, &n_groups, &e);
+        if (r >= 0)
+                r = check_limits(l, &spec, &e);
         if (r >= 0)
                 r = ticket_make(l->key, author, spec.attempts, clock_realtime(clock_system()), text, size,
                                 ticket, &e);
@@ -208,8 +226,7 @@ int launch_check_rules(Launch *x, ReeveError *reterr)
         if (r < 0)
                 return r;
 
-        /* What a delegated scope has is what systemd's tree has, and so has the pool. */
-        uint32_t controllers = x->backend == RECORD_BACKEND_PROCESS ? 0 : x->l->pool.controllers;
+        uint32_t controllers = controllers_of(x->l, x->backend);
         r = limits_resolve(x->limits, x->spec.limits, x->spec.n_limits, controllers, reterr);
         if (r >= 0)
                 r = limits_resolve(x->limits, x->request.limits, x->request.n_limits, controllers, reterr);
@@ -392,10 +409,9 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
 
 int launch_carry_out(Launcher *l, sd_bus_message *m, launch_prepare_t prepare)
 {
-        static LimitSettings limits; /* tens of KB, of which each fork would copy what is on the stack */
         _cleanup_(launch_done) Launch x = {
                 .l = l,
-                .limits = &limits,
+                .limits = &scratch,
                 .child.program_fd = -EBADF,
                 .record_fd = -EBADF,
                 .leaf_fd = -EBADF,
@@ -407,7 +423,7 @@ int launch_carry_out(Launcher *l, sd_bus_message *m, launch_prepare_t prepare)
         };
         ReeveError e = REEVE_ERROR_NULL;
 
-        limits.n = 0;
+        scratch.n = 0;
         int r = prepare(&x, m, &e);
         if (r < 0)
                 return server_reply_error(m, &e);

@@ -72,14 +72,14 @@ static void test_author(void **state)
                 o->spec.limits[0] = (SpecLimit){ cases[i].name, cases[i].value };
                 o->spec.n_limits = 1;
                 order_seal(o);
-                assert_int_equal(order_authorize(*state, o), 0);
                 if (!host_has(cases[i].controller)) {
-                        assert_refused(order_launch(*state, o), o, "InvalidArgument");
+                        assert_refused(order_authorize(*state, o), o, "InvalidArgument");
                         assert_memory_equal(o->error.message, cases[i].name, strlen(cases[i].name));
                         assert_non_null(strstr(o->error.message, "no "));
                         assert_false(order_has_record(*state, o));
                         continue;
                 }
+                assert_int_equal(order_authorize(*state, o), 0);
                 if (order_launch(*state, o) < 0)
                         fail_msg("%s=%s: %s", cases[i].name, cases[i].value, o->error.message);
                 _cleanup_record_ const Record *r = order_wait(*state, o, RECORD_STARTED);
@@ -132,8 +132,15 @@ static void test_bad_values(void **state)
         };
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
-                _cleanup_order_ Order *o = order_new("true");
+                _cleanup_order_ Order *o = order_new("true"), *author = order_new("true");
 
+                if (bad[i].value[0]) { /* an empty one does not parse */
+                        author->spec.limits[0] = (SpecLimit){ bad[i].name, bad[i].value };
+                        author->spec.n_limits = 1;
+                        order_seal(author);
+                        assert_refused(order_authorize(*state, author), author, "InvalidArgument");
+                        assert_memory_equal(author->error.message, bad[i].name, strlen(bad[i].name));
+                }
                 order_seal(o);
                 assert_int_equal(order_authorize(*state, o), 0);
                 o->limit_name = bad[i].name;
