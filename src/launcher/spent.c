@@ -2,7 +2,8 @@
 
 /* O_EXCL is the whole mechanism: of any number of requests for a pair one succeeds, and no state is in memory. 256
  * directories keep each small. The files are not synced: they guard against replay by a living reeved, and what a
- * power failure may undo here it has undone in the process table, too. */
+ * power failure may undo here it has undone in the process table, too (docs/privilege-separation.md says what that leaves,
+ * and what syncing would cost). */
 
 #include "launcher/spent.h"
 

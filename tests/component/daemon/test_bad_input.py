@@ -140,7 +140,7 @@ PARAMETERS = {
     "priority-negative": ({"priority": -1}, "InvalidArgument", "priority"),
     "priority-huge": ({"priority": (1 << 32) + 5}, "InvalidArgument", "priority"),
     "priority-real": ({"priority": 1.5}, "InvalidParameter", "priority"),
-    "backend": ({"backend": "scope"}, "InvalidArgument", "backend"),
+    "backend": ({"backend": "cloud"}, "InvalidArgument", "backend"),
     "spec-none": ({"spec": ...}, "InvalidParameter", "spec"),
     "spec-negative": ({"spec": -1}, "InvalidArgument", "spec"),
     "spec-beyond": ({"spec": 1}, "InvalidArgument", "spec"),
