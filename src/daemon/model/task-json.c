@@ -102,6 +102,15 @@ static int set_progress(json_t *o, const TaskRow *t)
         return r;
 }
 
+static int set_verification(json_t *o, const TaskRow *t)
+{
+        if (t->verification == VERIFICATION_NONE)
+                return 0;
+        return json_set_string(o, "verification_status", verification_status_name(t->verification)) |
+               json_set_integer(o, "verification_passes", t->verification_passes) |
+               json_set_integer(o, "verification_failures", t->verification_failures);
+}
+
 static int set_times(json_t *o, const TaskRow *t)
 {
         int r = 0;
@@ -123,7 +132,8 @@ json_t *task_row_to_json(const TaskRow *t, TaskView view)
         if (!o)
                 return NULL;
 
-        int r = set_identity(o, t) | set_progress(o, t) | set_times(o, t) | usage_to_json(&t->usage, o);
+        int r = set_identity(o, t) | set_progress(o, t) | set_verification(o, t) | set_times(o, t) |
+                usage_to_json(&t->usage, o);
         if (view == TASK_VIEW_PRIVATE) {
                 r |= json_set_string(o, "description", t->description);
                 r |= json_set_string(o, "message", t->message); /* it may quote the command */
@@ -131,6 +141,34 @@ json_t *task_row_to_json(const TaskRow *t, TaskView view)
                 r |= json_set_string(o, "cwd", t->cwd);
                 r |= set_text(o, "metadata", t->metadata);
         }
+        return r < 0 ? NULL : TAKE_PTR(o);
+}
+
+/* The members of an object that the database keeps as text. */
+static int set_members(json_t *o, const char *text)
+{
+        _cleanup_json_ json_t *members = NULL;
+
+        if (!text || json_parse(text, strlen(text), TASK_METADATA_DEPTH, &members, NULL) < 0 ||
+            !json_is_object(members))
+                return 0;
+        return json_object_update_missing(o, members) < 0 ? -ENOMEM : 0;
+}
+
+json_t *verification_row_to_json(const VerificationRow *v)
+{
+        assert(v);
+
+        _cleanup_json_ json_t *o = json_object();
+        if (!o)
+                return NULL;
+
+        int r = json_set_integer(o, "attempt", v->attempt) | json_set_integer(o, "rule", v->rule) |
+                json_set_string(o, "name", v->name) | json_set_string(o, "kind", v->kind) |
+                json_set_bool(o, "passed", v->passed) | set_text(o, "evidence", v->evidence) |
+                json_set_integer(o, "ended_at", (int64_t)v->ended_realtime) |
+                json_set_real(o, "duration_seconds", (double)v->duration_usec / USEC_PER_SEC) |
+                set_members(o, v->usage);
         return r < 0 ? NULL : TAKE_PTR(o);
 }
 

@@ -19,5 +19,8 @@ json_t *task_row_to_json(const TaskRow *t, TaskView view);
 /* A new object of type Snapshot; NULL when memory is short. */
 json_t *snapshot_row_to_json(const SnapshotRow *s);
 
+/* A new object of type Verification; NULL when memory is short. */
+json_t *verification_row_to_json(const VerificationRow *v);
+
 /* Sets "usage" and "usage_sources" of an object. 0 or -ENOMEM. */
 int usage_to_json(const Usage *u, json_t *object);

@@ -25,6 +25,12 @@ static const size_t attempt_strings[] = {
         offsetof(AttemptRow, cgroup),
 };
 
+static const size_t verification_strings[] = {
+        offsetof(VerificationRow, task_id), offsetof(VerificationRow, name),
+        offsetof(VerificationRow, kind),    offsetof(VerificationRow, evidence),
+        offsetof(VerificationRow, usage),
+};
+
 static const size_t event_strings[] = {
         offsetof(EventRow, topic),
         offsetof(EventRow, task_id),
@@ -36,6 +42,31 @@ static const char *const kinds[_TASK_KIND_MAX] = {
         [TASK_KIND_LAUNCHED] = "launched",
         [TASK_KIND_REPORTED] = "reported",
 };
+
+static const char *const verification_statuses[_VERIFICATION_STATUS_MAX] = {
+        [VERIFICATION_PENDING] = "pending",
+        [VERIFICATION_PASSED] = "passed",
+        [VERIFICATION_FAILED] = "failed",
+};
+
+const char *verification_status_name(VerificationStatus s)
+{
+        assert((unsigned)s < _VERIFICATION_STATUS_MAX);
+        return verification_statuses[s];
+}
+
+int verification_status_from_name(const char *name, VerificationStatus *ret)
+{
+        assert(ret);
+
+        for (unsigned i = 0; i < _VERIFICATION_STATUS_MAX; i++)
+                if (name ? verification_statuses[i] && strcmp(verification_statuses[i], name) == 0
+                         : i == VERIFICATION_NONE) {
+                        *ret = (VerificationStatus)i;
+                        return 0;
+                }
+        return -EINVAL;
+}
 
 const char *task_kind_name(TaskKind k)
 {
@@ -160,6 +191,19 @@ int attempt_row_dup_strings(AttemptRow *a, row_dup_t dup, void *userdata)
         assert(a);
         assert(dup);
         return dup_strings(a, attempt_strings, ELEMENTSOF(attempt_strings), dup, userdata);
+}
+
+void verification_row_done(VerificationRow *v)
+{
+        assert(v);
+        free_strings(v, verification_strings, ELEMENTSOF(verification_strings));
+}
+
+int verification_row_dup_strings(VerificationRow *v, row_dup_t dup, void *userdata)
+{
+        assert(v);
+        assert(dup);
+        return dup_strings(v, verification_strings, ELEMENTSOF(verification_strings), dup, userdata);
 }
 
 void event_row_done(EventRow *e)

@@ -35,6 +35,19 @@ const char *task_kind_name(TaskKind k);
 /* -EINVAL if there is none. */
 int task_kind_from_name(const char *name, TaskKind *ret);
 
+typedef enum VerificationStatus {
+        VERIFICATION_NONE, /* nothing to verify */
+        VERIFICATION_PENDING,
+        VERIFICATION_PASSED,
+        VERIFICATION_FAILED,
+        _VERIFICATION_STATUS_MAX,
+} VerificationStatus;
+
+/* "pending", "passed", "failed"; NULL for none. */
+const char *verification_status_name(VerificationStatus s);
+/* `name` may be NULL. -EINVAL if there is none. */
+int verification_status_from_name(const char *name, VerificationStatus *ret);
+
 /* task_registry */
 typedef struct TaskRow {
         int64_t seq; /* rowid: order of creation, cursor of List; 0 before it was inserted */
@@ -71,6 +84,10 @@ typedef struct TaskRow {
         usec_t duration_usec; /* valid if completed and started */
 
         Usage usage;
+
+        unsigned verify_commands; /* how many the author sealed */
+        VerificationStatus verification;
+        unsigned verification_passes, verification_failures; /* rules of the last attempt */
 } TaskRow;
 
 void task_row_done(TaskRow *t);
@@ -110,6 +127,22 @@ typedef struct SnapshotRow {
         usec_t elapsed_usec;
         Usage usage;
 } SnapshotRow;
+
+/* task_verifications */
+typedef struct VerificationRow {
+        char *task_id;
+        unsigned attempt, rule; /* counted from 1 */
+        char *name, *kind;
+        bool passed;
+        char *evidence; /* JSON text of an object */
+        usec_t ended_realtime;
+        usec_t duration_usec;
+        char *usage;      /* JSON text of an object with usage and usage_sources; NULL: no program ran */
+        int64_t cpu_usec; /* as in usage; -1: unknown */
+} VerificationRow;
+
+void verification_row_done(VerificationRow *v);
+int verification_row_dup_strings(VerificationRow *v, row_dup_t dup, void *userdata);
 
 /* task_events */
 typedef struct EventRow {

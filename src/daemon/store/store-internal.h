@@ -78,6 +78,16 @@ void store_post(Store *s, ListLink *jobs);
 #define STORE_RESULTS_MAX 8
 int store_queue_read(Store *s, StoreJob *job);
 
+/* ---- for the files with questions ---- */
+
+/* Queues a job whose `finish` frees it, also on failure. */
+int store_queue_or_free(Store *s, StoreJob *job);
+/* SQLite's verdict after a loop of steps, of which `r` is the caller's own. */
+int store_end_of_rows(StoreJob *job, StoreDb *db, StoreStatement which, int rc, int r);
+int store_no_statement(StoreJob *job, StoreDb *db);
+/* NULL stays NULL; an empty blob is one byte of memory and size 0. The caller frees. */
+int store_copy_blob(sqlite3_stmt *st, int column, void **ret, size_t *ret_size);
+
 /* Thread functions; the argument of a reader is a StoreReader, of the writer the Store. */
 typedef struct StoreReader {
         Store *store;

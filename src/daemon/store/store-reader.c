@@ -101,8 +101,7 @@ void *store_reader_main(void *userdata)
         }
 }
 
-/* Queues a job whose `finish` frees it. */
-static int queue_or_free(Store *s, StoreJob *job)
+int store_queue_or_free(Store *s, StoreJob *job)
 {
         int r = store_queue_read(s, job);
         if (r < 0)
@@ -110,8 +109,7 @@ static int queue_or_free(Store *s, StoreJob *job)
         return r;
 }
 
-/* SQLite's verdict after a loop of steps. */
-static int end_of_rows(StoreJob *job, StoreDb *db, StoreStatement which, int rc, int r)
+int store_end_of_rows(StoreJob *job, StoreDb *db, StoreStatement which, int rc, int r)
 {
         if (r >= 0 && rc != SQLITE_DONE && rc != SQLITE_ROW)
                 r = store_db_error(db, rc, "cannot read", &job->error);
@@ -119,7 +117,7 @@ static int end_of_rows(StoreJob *job, StoreDb *db, StoreStatement which, int rc,
         return r;
 }
 
-static int no_statement(StoreJob *job, StoreDb *db)
+int store_no_statement(StoreJob *job, StoreDb *db)
 {
         return store_db_error(db, sqlite3_extended_errcode(db->handle), "cannot read", &job->error);
 }
@@ -141,12 +139,12 @@ static int run_get(StoreJob *job, StoreDb *db)
 
         sqlite3_stmt *st = store_db_statement(db, STORE_SQL_TASK_BY_ID);
         if (!st)
-                return no_statement(job, db);
+                return store_no_statement(job, db);
         sqlite3_bind_text(st, 1, g->task_id, -1, SQLITE_STATIC);
         int rc = sqlite3_step(st);
         if (rc == SQLITE_ROW)
                 r = store_read_task(st, &g->row);
-        return end_of_rows(job, db, STORE_SQL_TASK_BY_ID, rc, r);
+        return store_end_of_rows(job, db, STORE_SQL_TASK_BY_ID, rc, r);
 }
 
 static void finish_get(StoreJob *job, bool call)
@@ -177,7 +175,7 @@ int store_get(Store *s, const char *task_id, store_tasks_t callback, void *userd
                 finish_get(&g->job, false);
                 return -ENOMEM;
         }
-        return queue_or_free(s, &g->job);
+        return store_queue_or_free(s, &g->job);
 }
 
 /* ---- snapshots ---- */
@@ -208,7 +206,7 @@ static int run_snapshots(StoreJob *job, StoreDb *db)
 
         sqlite3_stmt *st = store_db_statement(db, STORE_SQL_SNAPSHOTS);
         if (!st)
-                return no_statement(job, db);
+                return store_no_statement(job, db);
         sqlite3_bind_text(st, 1, j->task_id, -1, SQLITE_STATIC);
         sqlite3_bind_int64(st, 2, j->limit);
         while (r >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
@@ -219,7 +217,7 @@ static int run_snapshots(StoreJob *job, StoreDb *db)
                         j->n++;
         }
         reverse(j->rows, j->n);
-        return end_of_rows(job, db, STORE_SQL_SNAPSHOTS, rc, r);
+        return store_end_of_rows(job, db, STORE_SQL_SNAPSHOTS, rc, r);
 }
 
 static void finish_snapshots(StoreJob *job, bool call)
@@ -255,7 +253,7 @@ int store_snapshots(Store *s, const char *task_id, unsigned limit, store_snapsho
                 finish_snapshots(&j->job, false);
                 return -ENOMEM;
         }
-        return queue_or_free(s, &j->job);
+        return store_queue_or_free(s, &j->job);
 }
 
 /* ---- events ---- */
@@ -302,14 +300,14 @@ static int run_events(StoreJob *job, StoreDb *db)
                                    : (j->subsystem ? STORE_SQL_EVENTS_OF_SUBSYSTEM : STORE_SQL_EVENTS);
         sqlite3_stmt *st = store_db_statement(db, which);
         if (!st)
-                return no_statement(job, db);
+                return store_no_statement(job, db);
         sqlite3_bind_int64(st, 1, j->after);
         sqlite3_bind_int64(st, 2, j->limit);
         if (which != STORE_SQL_EVENTS)
                 sqlite3_bind_text(st, 3, j->task_id ?: j->subsystem, -1, SQLITE_STATIC);
         while (r >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
                 r = read_event(j, st);
-        return end_of_rows(job, db, which, rc, r);
+        return store_end_of_rows(job, db, which, rc, r);
 }
 
 static void finish_events(StoreJob *job, bool call)
@@ -347,7 +345,7 @@ int store_events(Store *s, int64_t after, const char *task_id, const char *subsy
                 finish_events(&j->job, false);
                 return -ENOMEM;
         }
-        return queue_or_free(s, &j->job);
+        return store_queue_or_free(s, &j->job);
 }
 
 /* ---- counts ---- */
@@ -409,10 +407,10 @@ static int run_counts(StoreJob *job, StoreDb *db)
 
         sqlite3_stmt *st = store_db_statement(db, STORE_SQL_COUNTS);
         if (!st)
-                return no_statement(job, db);
+                return store_no_statement(job, db);
         while (r >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
                 r = add_count(j, st);
-        r = end_of_rows(job, db, STORE_SQL_COUNTS, rc, r);
+        r = store_end_of_rows(job, db, STORE_SQL_COUNTS, rc, r);
         if (r >= 0)
                 measure_files(j, db);
         return r;
@@ -439,7 +437,7 @@ int store_counts(Store *s, store_counts_t callback, void *userdata)
         j->job = (StoreJob){ .store = s, .is_query = true, .run = run_counts, .finish = finish_counts };
         j->callback = callback;
         j->userdata = userdata;
-        return queue_or_free(s, &j->job);
+        return store_queue_or_free(s, &j->job);
 }
 
 /* ---- anything else ---- */
@@ -478,5 +476,5 @@ int store_work(Store *s, store_work_t work, store_work_done_t done, void *userda
         j->work = work;
         j->done = done;
         j->userdata = userdata;
-        return queue_or_free(s, &j->job);
+        return store_queue_or_free(s, &j->job);
 }

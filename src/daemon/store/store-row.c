@@ -89,6 +89,7 @@ static void put_task_fixed(Binder *b, const TaskRow *t)
         put_text(b, TASK_COLUMN_ARGV, t->argv);
         put_text(b, TASK_COLUMN_CWD, t->cwd);
         put_blob(b, TASK_COLUMN_CONTENT_HASH, t->content_hash, sizeof(t->content_hash));
+        put_int(b, TASK_COLUMN_VERIFY_COMMANDS, t->verify_commands);
         put_int(b, TASK_COLUMN_CREATED_AT, (int64_t)t->created_realtime);
         put_int(b, TASK_COLUMN_CREATED_BOOTTIME, (int64_t)t->created_boottime);
 }
@@ -123,9 +124,12 @@ static void put_task_mutable(Binder *b, const TaskRow *t)
         put_time(b, TASK_COLUMN_STARTED_AT, t->started_realtime);
         put_time(b, TASK_COLUMN_STARTED_BOOTTIME, t->started_boottime);
         put_time(b, TASK_COLUMN_COMPLETED_AT, t->completed_realtime);
-        if (t->completed_realtime != 0 && t->started_realtime != 0)
+        if ((t->completed_realtime != 0 || t->status == TASK_VERIFYING) && t->started_realtime != 0)
                 note(b, sqlite3_bind_double(b->st, TASK_COLUMN_DURATION_SECONDS - b->shift,
                                             (double)t->duration_usec / USEC_PER_SEC));
+        put_text(b, TASK_COLUMN_VERIFICATION_STATUS, verification_status_name(t->verification));
+        put_int(b, TASK_COLUMN_VERIFICATION_PASSES, t->verification_passes);
+        put_int(b, TASK_COLUMN_VERIFICATION_FAILURES, t->verification_failures);
         put_usage(b, TASK_COLUMN_USAGE_SOURCES, TASK_COLUMN_USAGE, &t->usage);
 }
 
@@ -175,6 +179,25 @@ int store_bind_snapshot(sqlite3_stmt *st, const char *task_id, const SnapshotRow
         put_int(&b, SNAPSHOT_COLUMN_TAKEN_AT, (int64_t)s->taken_realtime);
         put_int(&b, SNAPSHOT_COLUMN_ELAPSED, (int64_t)s->elapsed_usec);
         put_usage(&b, SNAPSHOT_COLUMN_USAGE_SOURCES, SNAPSHOT_COLUMN_USAGE, &s->usage);
+        return b.rc;
+}
+
+int store_bind_verification(sqlite3_stmt *st, const VerificationRow *v)
+{
+        Binder b = { .st = st, .shift = -1 };
+
+        put_text(&b, VERIFICATION_COLUMN_TASK_ID, v->task_id);
+        put_int(&b, VERIFICATION_COLUMN_ATTEMPT, v->attempt);
+        put_int(&b, VERIFICATION_COLUMN_RULE, v->rule);
+        put_text(&b, VERIFICATION_COLUMN_NAME, v->name);
+        put_text(&b, VERIFICATION_COLUMN_KIND, v->kind);
+        put_int(&b, VERIFICATION_COLUMN_PASSED, v->passed);
+        put_text(&b, VERIFICATION_COLUMN_EVIDENCE, v->evidence);
+        put_int(&b, VERIFICATION_COLUMN_ENDED_AT, (int64_t)v->ended_realtime);
+        put_int(&b, VERIFICATION_COLUMN_DURATION, (int64_t)v->duration_usec);
+        put_text(&b, VERIFICATION_COLUMN_USAGE, v->usage);
+        if (v->cpu_usec >= 0)
+                put_int(&b, VERIFICATION_COLUMN_CPU, v->cpu_usec);
         return b.rc;
 }
 
@@ -290,6 +313,9 @@ static int get_task_enums(sqlite3_stmt *st, TaskRow *t)
 
         t->status = task_state_from_name(status);
         t->outcome = task_outcome_from_name(outcome);
+        const char *verification = (const char *)sqlite3_column_text(st, TASK_COLUMN_VERIFICATION_STATUS);
+        if (verification_status_from_name(verification, &t->verification) < 0)
+                return -EBADMSG;
         if (task_kind_from_name(kind, &t->kind) < 0 || (int)t->status < 0 || (int)t->outcome < 0)
                 return -EBADMSG;
 
@@ -318,6 +344,9 @@ static void get_task_numbers(sqlite3_stmt *st, TaskRow *t)
         t->completed_realtime = get_time(st, TASK_COLUMN_COMPLETED_AT);
         t->duration_usec = (usec_t)llround(sqlite3_column_double(st, TASK_COLUMN_DURATION_SECONDS) *
                                            USEC_PER_SEC);
+        t->verify_commands = (unsigned)sqlite3_column_int64(st, TASK_COLUMN_VERIFY_COMMANDS);
+        t->verification_passes = (unsigned)sqlite3_column_int64(st, TASK_COLUMN_VERIFICATION_PASSES);
+        t->verification_failures = (unsigned)sqlite3_column_int64(st, TASK_COLUMN_VERIFICATION_FAILURES);
         get_usage(st, TASK_COLUMN_USAGE_SOURCES, TASK_COLUMN_USAGE, &t->usage);
 }
 
@@ -360,6 +389,32 @@ int store_read_snapshot(sqlite3_stmt *st, SnapshotRow *ret)
                 .elapsed_usec = get_time(st, SNAPSHOT_COLUMN_ELAPSED),
         };
         get_usage(st, SNAPSHOT_COLUMN_USAGE_SOURCES, SNAPSHOT_COLUMN_USAGE, &ret->usage);
+        return 0;
+}
+
+int store_read_verification(sqlite3_stmt *st, VerificationRow *ret)
+{
+        assert(st);
+        assert(ret);
+
+        *ret = (VerificationRow){
+                .attempt = (unsigned)sqlite3_column_int64(st, VERIFICATION_COLUMN_ATTEMPT),
+                .rule = (unsigned)sqlite3_column_int64(st, VERIFICATION_COLUMN_RULE),
+                .passed = sqlite3_column_int(st, VERIFICATION_COLUMN_PASSED) != 0,
+                .ended_realtime = get_time(st, VERIFICATION_COLUMN_ENDED_AT),
+                .duration_usec = get_time(st, VERIFICATION_COLUMN_DURATION),
+                .cpu_usec = is_null(st, VERIFICATION_COLUMN_CPU)
+                                            ? -1
+                                            : sqlite3_column_int64(st, VERIFICATION_COLUMN_CPU),
+        };
+        if (get_text(st, VERIFICATION_COLUMN_TASK_ID, &ret->task_id) < 0 ||
+            get_text(st, VERIFICATION_COLUMN_NAME, &ret->name) < 0 ||
+            get_text(st, VERIFICATION_COLUMN_KIND, &ret->kind) < 0 ||
+            get_text(st, VERIFICATION_COLUMN_EVIDENCE, &ret->evidence) < 0 ||
+            get_text(st, VERIFICATION_COLUMN_USAGE, &ret->usage) < 0) {
+                verification_row_done(ret);
+                return -ENOMEM;
+        }
         return 0;
 }
 

@@ -13,10 +13,12 @@ int store_bind_insert_task(sqlite3_stmt *st, const TaskRow *t);
 int store_bind_update_task(sqlite3_stmt *st, const TaskRow *t);
 int store_bind_attempt(sqlite3_stmt *st, const AttemptRow *a);
 int store_bind_snapshot(sqlite3_stmt *st, const char *task_id, const SnapshotRow *s);
+int store_bind_verification(sqlite3_stmt *st, const VerificationRow *v);
 int store_bind_event(sqlite3_stmt *st, const EventRow *e);
 
 /* Make a row of the statement's current row. -ENOMEM; -EBADMSG if a column holds what no version of reeve wrote there.
- * The caller owns what is returned, also the strings in *ret of the latter. */
+ * The caller owns what is returned, also the strings in *ret. */
 int store_read_task(sqlite3_stmt *st, TaskRow **ret);
 int store_read_snapshot(sqlite3_stmt *st, SnapshotRow *ret);
+int store_read_verification(sqlite3_stmt *st, VerificationRow *ret);
 int store_read_event(sqlite3_stmt *st, EventRow *ret);

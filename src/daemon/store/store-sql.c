@@ -58,6 +58,12 @@ static const char *const texts[_STORE_STATEMENT_MAX] = {
                         "INSERT INTO task_resource_snapshots (task_id, attempt, taken_at, "
                         "elapsed_usec, usage_sources" USAGE_NAMES ") VALUES (?, ?, ?, ?, ?" USAGE_MARKS ")",
         [STORE_SQL_INSERT_EVENT] = "INSERT INTO task_events (" EVENT_NAMES ") VALUES (NULL, ?, ?, ?, ?, ?)",
+        /* A check whose result was stored is not run again; if it was all the same, the first result stays. */
+        [STORE_SQL_PUT_VERIFICATION] =
+                        "INSERT INTO task_verifications (task_id, attempt, rule, name, kind, passed, "
+                        "evidence, ended_at, "
+                        "duration_usec, usage, cpu_usec) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON "
+                        "CONFLICT DO NOTHING",
 
         [STORE_SQL_TASK_BY_ID] = "SELECT " TASK_NAMES " FROM task_registry WHERE task_id = ?",
         [STORE_SQL_TASK_BY_SEQ] = "SELECT " TASK_NAMES " FROM task_registry WHERE seq = ?",
@@ -84,6 +90,10 @@ static const char *const texts[_STORE_STATEMENT_MAX] = {
         [STORE_SQL_EVENTS_OF_SUBSYSTEM] =
                         "SELECT " EVENT_NAMES " FROM task_events INDEXED BY task_events_subsystem "
                         "WHERE subsystem = ?3 AND number > ?1 ORDER BY number LIMIT ?2",
+        [STORE_SQL_VERIFICATIONS] = "SELECT task_id, attempt, rule, name, kind, passed, evidence, ended_at, "
+                                    "duration_usec, usage, cpu_usec "
+                                    "FROM task_verifications WHERE task_id = ? ORDER BY attempt, rule",
+        [STORE_SQL_SPEC] = "SELECT spec, ticket FROM task_specs WHERE task_id = ?",
         /* From the counters to the few tasks that are open; the cross join keeps that order. */
         [STORE_SQL_OPEN_TASKS] = "SELECT " TASK_NAMES_PREFIXED ", s.spec, s.ticket FROM task_counts AS c "
                                  "CROSS JOIN task_registry AS t INDEXED BY task_registry_group "

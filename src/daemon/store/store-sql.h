@@ -9,43 +9,47 @@
 #include "common/usage/usage.h"
 
 /* X(ENUM, column): what never changes after creation */
-#define TASK_FIXED_COLUMNS(X)           \
-        X(TASK_ID, "task_id")           \
-        X(SUBSYSTEM, "subsystem")       \
-        X(TASK_TYPE, "task_type")       \
-        X(KIND, "kind")                 \
-        X(OWNER_UID, "owner_uid")       \
-        X(RUN_UID, "run_uid")           \
-        X(RUN_GID, "run_gid")           \
-        X(CREATED_BY, "created_by")     \
-        X(ARGV, "argv")                 \
-        X(CWD, "cwd")                   \
-        X(CONTENT_HASH, "content_hash") \
-        X(CREATED_AT, "created_at")     \
+#define TASK_FIXED_COLUMNS(X)                 \
+        X(TASK_ID, "task_id")                 \
+        X(SUBSYSTEM, "subsystem")             \
+        X(TASK_TYPE, "task_type")             \
+        X(KIND, "kind")                       \
+        X(OWNER_UID, "owner_uid")             \
+        X(RUN_UID, "run_uid")                 \
+        X(RUN_GID, "run_gid")                 \
+        X(CREATED_BY, "created_by")           \
+        X(ARGV, "argv")                       \
+        X(CWD, "cwd")                         \
+        X(CONTENT_HASH, "content_hash")       \
+        X(VERIFY_COMMANDS, "verify_commands") \
+        X(CREATED_AT, "created_at")           \
         X(CREATED_BOOTTIME, "created_boottime")
 
 /* What an update writes, besides usage. The boot is that in which the task was last started or created. */
-#define TASK_MUTABLE_COLUMNS(X)                 \
-        X(TITLE, "title")                       \
-        X(DESCRIPTION, "description")           \
-        X(PRIORITY, "priority")                 \
-        X(METADATA, "metadata")                 \
-        X(STATUS, "status")                     \
-        X(OUTCOME, "outcome")                   \
-        X(MESSAGE, "message")                   \
-        X(ATTEMPT, "attempt")                   \
-        X(ATTEMPTS, "attempts")                 \
-        X(BACKEND, "backend")                   \
-        X(CGROUP, "cgroup")                     \
-        X(PID, "pid")                           \
-        X(EXIT_STATUS, "exit_status")           \
-        X(EXIT_SIGNAL, "exit_signal")           \
-        X(CANCEL_REQUESTED, "cancel_requested") \
-        X(BOOT_ID, "boot_id")                   \
-        X(STARTED_AT, "started_at")             \
-        X(STARTED_BOOTTIME, "started_boottime") \
-        X(COMPLETED_AT, "completed_at")         \
-        X(DURATION_SECONDS, "duration_seconds")
+#define TASK_MUTABLE_COLUMNS(X)                       \
+        X(TITLE, "title")                             \
+        X(DESCRIPTION, "description")                 \
+        X(PRIORITY, "priority")                       \
+        X(METADATA, "metadata")                       \
+        X(STATUS, "status")                           \
+        X(OUTCOME, "outcome")                         \
+        X(MESSAGE, "message")                         \
+        X(ATTEMPT, "attempt")                         \
+        X(ATTEMPTS, "attempts")                       \
+        X(BACKEND, "backend")                         \
+        X(CGROUP, "cgroup")                           \
+        X(PID, "pid")                                 \
+        X(EXIT_STATUS, "exit_status")                 \
+        X(EXIT_SIGNAL, "exit_signal")                 \
+        X(CANCEL_REQUESTED, "cancel_requested")       \
+        X(BOOT_ID, "boot_id")                         \
+        X(STARTED_AT, "started_at")                   \
+        X(STARTED_BOOTTIME, "started_boottime")       \
+        X(COMPLETED_AT, "completed_at")               \
+        X(DURATION_SECONDS, "duration_seconds")       \
+        X(VERIFICATION_STATUS, "verification_status") \
+        X(VERIFICATION_PASSES, "verification_passes") \
+        X(VERIFICATION_FAILURES, "verification_failures")
 
 /* As selected and inserted: seq, fixed, usage_sources, mutable, usage. */
 typedef enum TaskColumn {
@@ -86,6 +90,20 @@ typedef enum SnapshotColumn {
         SNAPSHOT_COLUMN_USAGE,
 } SnapshotColumn;
 
+typedef enum VerificationColumn {
+        VERIFICATION_COLUMN_TASK_ID,
+        VERIFICATION_COLUMN_ATTEMPT,
+        VERIFICATION_COLUMN_RULE,
+        VERIFICATION_COLUMN_NAME,
+        VERIFICATION_COLUMN_KIND,
+        VERIFICATION_COLUMN_PASSED,
+        VERIFICATION_COLUMN_EVIDENCE,
+        VERIFICATION_COLUMN_ENDED_AT,
+        VERIFICATION_COLUMN_DURATION,
+        VERIFICATION_COLUMN_USAGE,
+        VERIFICATION_COLUMN_CPU,
+} VerificationColumn;
+
 typedef enum EventColumn {
         EVENT_COLUMN_NUMBER,
         EVENT_COLUMN_TIMESTAMP,
@@ -124,7 +142,8 @@ typedef enum StoreStatement {
         STORE_SQL_ERASE_SPEC,  /* id */
         STORE_SQL_PUT_ATTEMPT, /* parameters: the index of the column + 1 */
         STORE_SQL_INSERT_SNAPSHOT,
-        STORE_SQL_INSERT_EVENT, /* parameters: the index of the column */
+        STORE_SQL_INSERT_EVENT,     /* parameters: the index of the column */
+        STORE_SQL_PUT_VERIFICATION, /* parameters: the index of the column + 1 */
 
         /* readers */
         STORE_SQL_TASK_BY_ID,          /* id */
@@ -138,6 +157,8 @@ typedef enum StoreStatement {
         STORE_SQL_EVENTS,              /* after, limit */
         STORE_SQL_EVENTS_OF_TASK,      /* after, limit, task id */
         STORE_SQL_EVENTS_OF_SUBSYSTEM, /* after, limit, subsystem */
+        STORE_SQL_VERIFICATIONS,       /* id; in order of attempt and rule */
+        STORE_SQL_SPEC,                /* id -> spec, ticket */
         STORE_SQL_OPEN_TASKS,
         STORE_SQL_LAST_EVENT,
         STORE_SQL_DATABASE_BYTES,

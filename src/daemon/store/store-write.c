@@ -26,6 +26,7 @@ typedef enum StoreOpKind {
         STORE_OP_PUT_ATTEMPT,
         STORE_OP_INSERT_SNAPSHOT,
         STORE_OP_INSERT_EVENT,
+        STORE_OP_PUT_VERIFICATION,
         _STORE_OP_MAX,
 } StoreOpKind;
 
@@ -61,6 +62,11 @@ typedef struct EventOp {
         StoreOp op;
         EventRow row;
 } EventOp;
+
+typedef struct VerificationOp {
+        StoreOp op;
+        VerificationRow row;
+} VerificationOp;
 
 struct StoreChunk {
         StoreChunk *next;
@@ -277,6 +283,23 @@ int store_write_event(StoreWrite *w, const EventRow *e)
         return 0;
 }
 
+int store_write_verification(StoreWrite *w, const VerificationRow *v)
+{
+        assert(w);
+        assert(v);
+        assert(v->task_id && v->name && v->kind && v->evidence);
+
+        VerificationOp *o = arena_alloc(w, sizeof(*o));
+        if (!o)
+                return -ENOMEM;
+        o->row = *v;
+        int r = verification_row_dup_strings(&o->row, arena_dup, w);
+        if (r < 0)
+                return r;
+        add(w, &o->op, STORE_OP_PUT_VERIFICATION);
+        return 0;
+}
+
 int store_write_submit(StoreWrite *w)
 {
         assert(w);
@@ -313,6 +336,7 @@ static const StoreStatement statement_of_op[_STORE_OP_MAX] = {
         [STORE_OP_PUT_ATTEMPT] = STORE_SQL_PUT_ATTEMPT,
         [STORE_OP_INSERT_SNAPSHOT] = STORE_SQL_INSERT_SNAPSHOT,
         [STORE_OP_INSERT_EVENT] = STORE_SQL_INSERT_EVENT,
+        [STORE_OP_PUT_VERIFICATION] = STORE_SQL_PUT_VERIFICATION,
 };
 
 static int bind_spec(sqlite3_stmt *st, const SpecOp *o, bool whole)
@@ -344,6 +368,8 @@ static int bind_op(sqlite3_stmt *st, StoreOp *op)
         }
         case STORE_OP_INSERT_EVENT:
                 return store_bind_event(st, &container_of(op, EventOp, op)->row);
+        case STORE_OP_PUT_VERIFICATION:
+                return store_bind_verification(st, &container_of(op, VerificationOp, op)->row);
         case _STORE_OP_MAX:
                 break;
         }

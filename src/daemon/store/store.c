@@ -376,8 +376,7 @@ void store_open_tasks_free(StoreOpenTask *tasks, size_t n)
         free(tasks);
 }
 
-/* NULL stays NULL; an empty blob is one byte of memory and size 0. */
-static int copy_blob(sqlite3_stmt *st, int column, void **ret, size_t *ret_size)
+int store_copy_blob(sqlite3_stmt *st, int column, void **ret, size_t *ret_size)
 {
         if (sqlite3_column_type(st, column) == SQLITE_NULL)
                 return 0;
@@ -400,9 +399,9 @@ static int read_open_task(sqlite3_stmt *st, StoreOpenTask *ret)
         *ret = (StoreOpenTask){};
         int r = store_read_task(st, &ret->row);
         if (r >= 0)
-                r = copy_blob(st, OPEN_COLUMN_SPEC, &ret->spec, &ret->spec_size);
+                r = store_copy_blob(st, OPEN_COLUMN_SPEC, &ret->spec, &ret->spec_size);
         if (r >= 0)
-                r = copy_blob(st, OPEN_COLUMN_TICKET, &ret->ticket, &ret->ticket_size);
+                r = store_copy_blob(st, OPEN_COLUMN_TICKET, &ret->ticket, &ret->ticket_size);
         return r;
 }
 

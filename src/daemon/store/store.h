@@ -68,6 +68,8 @@ int store_write_erase_spec(StoreWrite *w, const char *task_id);
 /* Insert or replace by (task_id, attempt). */
 int store_write_attempt(StoreWrite *w, const AttemptRow *a);
 int store_write_snapshot(StoreWrite *w, const char *task_id, const SnapshotRow *s);
+/* The first result for a rule of an attempt stays. */
+int store_write_verification(StoreWrite *w, const VerificationRow *v);
 /* Numbered by the database. `number` of the row is ignored. */
 int store_write_event(StoreWrite *w, const EventRow *e);
 
@@ -107,6 +109,19 @@ int store_snapshots(Store *s, const char *task_id, unsigned limit, store_snapsho
 /* Events with number > after, oldest first; filters may be NULL. */
 int store_events(Store *s, int64_t after, const char *task_id, const char *subsystem, unsigned limit,
                  store_events_t callback, void *userdata);
+
+/* All of a task, in order of attempt and rule; borrowed for the call. */
+typedef void (*store_verifications_t)(const ReeveError *error, const VerificationRow *rows, size_t n,
+                                      void *userdata);
+int store_verifications(Store *s, const char *task_id, store_verifications_t callback, void *userdata);
+
+/* What store_write_spec() stored; NULL if it was erased. Borrowed for the call. */
+typedef struct StoreSpec {
+        const void *spec, *ticket;
+        size_t spec_size, ticket_size;
+} StoreSpec;
+typedef void (*store_spec_t)(const ReeveError *error, const StoreSpec *spec, void *userdata);
+int store_spec(Store *s, const char *task_id, store_spec_t callback, void *userdata);
 
 typedef struct StoreCounts {
         int64_t by_status[_TASK_STATE_MAX];

@@ -71,6 +71,10 @@ static void assert_task(const TaskRow *got, const TaskRow *expected)
         assert_same(started_boottime);
         assert_same(completed_realtime);
         assert_same(duration_usec);
+        assert_same(verify_commands);
+        assert_same(verification);
+        assert_same(verification_passes);
+        assert_same(verification_failures);
         assert_usage(&got->usage, &expected->usage);
 }
 
@@ -123,6 +127,10 @@ static TaskRow make_full_task(void)
         t.started_boottime = t.created_boottime + 5;
         t.completed_realtime = t.started_realtime + 1234567891;
         t.duration_usec = 1234567891;
+        t.verify_commands = 2;
+        t.verification = VERIFICATION_FAILED;
+        t.verification_passes = 3;
+        t.verification_failures = 4;
         fill_usage(&t.usage);
         return t;
 }
@@ -173,6 +181,7 @@ static void test_update(void **state)
         full.run_gid = t.run_gid;
         full.argv = t.argv;
         full.cwd = t.cwd;
+        full.verify_commands = t.verify_commands;
         memcpy(full.content_hash, t.content_hash, sizeof(t.content_hash));
         full.exit_signal = 0;
         full.exit_status = 3;
@@ -267,6 +276,131 @@ static void test_attempts_and_snapshots(void **state)
         assert_int_equal(store_snapshots(f->store, "nobody", 0, on_snapshots, &got), 0);
         fixture_wait(f, &got.done, "no snapshots");
         assert_int_equal(got.n, 0);
+}
+
+static void on_verifications(const ReeveError *error, const VerificationRow *rows, size_t n, void *userdata)
+{
+        bool *done = userdata;
+
+        assert_null(error);
+        assert_int_equal(n, 2);
+        assert_int_equal(rows[0].rule, 1);
+        assert_text(rows[0].task_id, "t", "task_id");
+        assert_text(rows[0].name, "second", "name");
+        assert_text(rows[0].kind, "metric", "kind");
+        assert_text(rows[0].evidence, "{}", "evidence");
+        assert_null(rows[0].usage);
+        assert_false(rows[0].passed);
+        assert_int_equal(rows[1].rule, 3);
+        assert_int_equal(rows[1].attempt, 1);
+        assert_true(rows[1].passed);
+        assert_int_equal(rows[1].ended_realtime, 9);
+        assert_int_equal(rows[1].duration_usec, 7);
+        assert_int_equal(rows[0].cpu_usec, -1);
+        assert_int_equal(rows[1].cpu_usec, 5);
+        assert_text(rows[1].usage, "{\"usage\":{\"cpu_usec\":5}}", "usage");
+        *done = true;
+}
+
+static void on_no_verifications(const ReeveError *error, const VerificationRow *rows, size_t n,
+                                void *userdata)
+{
+        bool *done = userdata;
+
+        assert_null(error);
+        assert_int_equal(n, 0);
+        *done = true;
+}
+
+static void test_verifications(void **state)
+{
+        Fixture *f = *state;
+        Written written = {};
+        VerificationRow v = { .task_id = (char *)"t",
+                              .attempt = 1,
+                              .rule = 3,
+                              .name = (char *)"first",
+                              .kind = (char *)"command",
+                              .passed = true,
+                              .evidence = (char *)"{\"exit_status\":0}",
+                              .ended_realtime = 9,
+                              .duration_usec = 7,
+                              .usage = (char *)"{\"usage\":{\"cpu_usec\":5}}",
+                              .cpu_usec = 5 };
+        VerificationRow w2 = { .task_id = (char *)"t",
+                               .attempt = 1,
+                               .rule = 1,
+                               .name = (char *)"second",
+                               .kind = (char *)"metric",
+                               .evidence = (char *)"{}",
+                               .ended_realtime = 8,
+                               .cpu_usec = -1 };
+        bool done = false;
+
+        fixture_open(f);
+        StoreWrite *w = store_write_new(f->store, 0, on_written, &written);
+        assert_int_equal(store_write_verification(w, &v), 0);
+        assert_int_equal(store_write_verification(w, &w2), 0);
+        v.passed = false; /* the first result stays */
+        assert_int_equal(store_write_verification(w, &v), 0);
+        fixture_commit(f, w, &written);
+
+        assert_int_equal(store_verifications(f->store, "t", on_verifications, &done), 0);
+        fixture_wait(f, &done, "verifications");
+        done = false;
+        assert_int_equal(store_verifications(f->store, "nobody", on_no_verifications, &done), 0);
+        fixture_wait(f, &done, "no verifications");
+        assert_int_equal(fixture_ask(f, "SELECT cpu_usec FROM task_verifications WHERE rule = 3"), 5);
+        assert_int_equal(fixture_ask(f, "SELECT count(*) FROM task_verifications WHERE cpu_usec IS NULL"),
+                         1);
+
+        /* What no version writes is refused. */
+        written = (Written){};
+        v.rule = 4;
+        v.kind = (char *)"guess";
+        w = store_write_new(f->store, 0, on_written, &written);
+        assert_int_equal(store_write_verification(w, &v), 0);
+        assert_int_equal(store_write_submit(w), 0);
+        fixture_wait(f, &written.done, "a refusal");
+        assert_int_not_equal(written.code, REEVE_ERROR_NONE);
+}
+
+static void on_spec(const ReeveError *error, const StoreSpec *spec, void *userdata)
+{
+        bool *done = userdata;
+
+        assert_null(error);
+        assert_non_null(spec);
+        assert_int_equal(spec->spec_size, 6);
+        assert_memory_equal(spec->spec, "secret", 6);
+        assert_int_equal(spec->ticket_size, 2);
+        *done = true;
+}
+
+static void on_no_spec(const ReeveError *error, const StoreSpec *spec, void *userdata)
+{
+        bool *done = userdata;
+
+        assert_null(error);
+        assert_null(spec);
+        *done = true;
+}
+
+static void test_spec(void **state)
+{
+        Fixture *f = *state;
+        Written written = {};
+        bool done = false;
+
+        fixture_open(f);
+        StoreWrite *w = store_write_new(f->store, 0, on_written, &written);
+        assert_int_equal(store_write_spec(w, "t", "secret", 6, "ti", 2), 0);
+        fixture_commit(f, w, &written);
+        assert_int_equal(store_spec(f->store, "t", on_spec, &done), 0);
+        fixture_wait(f, &done, "a specification");
+        done = false;
+        assert_int_equal(store_spec(f->store, "nobody", on_no_spec, &done), 0);
+        fixture_wait(f, &done, "no specification");
 }
 
 typedef struct Events {
@@ -676,6 +810,8 @@ int main(void)
                 TEST(test_task_round_trip),
                 TEST(test_update),
                 TEST(test_attempts_and_snapshots),
+                TEST(test_verifications),
+                TEST(test_spec),
                 TEST(test_events),
                 TEST(test_group_commit_and_order),
                 TEST(test_lazy_writes),
