@@ -230,6 +230,8 @@ int launch_check_rules(Launch *x, ReeveError *reterr)
         r = limits_resolve(x->limits, x->spec.limits, x->spec.n_limits, controllers, reterr);
         if (r >= 0)
                 r = limits_resolve(x->limits, x->request.limits, x->request.n_limits, controllers, reterr);
+        if (r >= 0 && x->backend == RECORD_BACKEND_SCOPE)
+                r = limits_check_scope(x->limits, &x->spec, x->ticket.uid, controllers, reterr);
         if (r >= 0)
                 r = limits_add_priority(x->limits, x->request.priority, controllers, reterr);
         return r;

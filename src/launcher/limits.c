@@ -37,6 +37,13 @@ static int merge(LimitSettings *all, const LimitSetting *fresh)
         return 0;
 }
 
+static int refuse_without_controller(const char *name, CgroupController c, ReeveError *reterr)
+{
+        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, name,
+                               "this host has no %s controller in cgroup v2 to enforce it with",
+                               cgroup_controller_name(c));
+}
+
 static int resolve(LimitSettings *s, const SpecLimit *limit, uint32_t controllers, ReeveError *reterr)
 {
         LimitSetting fresh = { .kind = limit_kind_find(limit->name) };
@@ -45,9 +52,7 @@ static int resolve(LimitSettings *s, const SpecLimit *limit, uint32_t controller
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, limit->name,
                                        "there is no limit of this name");
         if (!(controllers & (UINT32_C(1) << fresh.kind->controller)))
-                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, limit->name,
-                                       "this host has no %s controller in cgroup v2 to enforce it with",
-                                       cgroup_controller_name(fresh.kind->controller));
+                return refuse_without_controller(limit->name, fresh.kind->controller, reterr);
         if (limit_parse(fresh.kind, limit->value, &fresh.value) < 0)
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, limit->name,
                                        "'%s' is not a value of this limit", limit->value);
@@ -67,6 +72,26 @@ int limits_resolve(LimitSettings *s, const SpecLimit *limits, size_t n, uint32_t
 
         for (size_t i = 0; r >= 0 && i < n; i++)
                 r = resolve(s, limits + i, controllers, reterr);
+        return r;
+}
+
+int limits_check_scope(const LimitSettings *s, const Spec *spec, uid_t author, uint32_t controllers,
+                       ReeveError *reterr)
+{
+        UnitProperty p;
+        int r = 0;
+
+        assert(s);
+        assert(spec);
+
+        for (size_t i = 0; r >= 0 && i < s->n; i++)
+                r = unit_property_check_limit(s->items[i].kind, &s->items[i].value, author, reterr);
+        for (size_t i = 0; r >= 0 && i < spec->n_properties; i++) {
+                r = unit_property_find(spec->properties[i].name, &p); /* authorise.c has seen it */
+                CgroupController c = unit_property_controller(&p);
+                if (r >= 0 && c != _CGROUP_CONTROLLER_MAX && !(controllers & (UINT32_C(1) << c)))
+                        r = refuse_without_controller(p.name, c, reterr);
+        }
         return r;
 }
 

@@ -26,6 +26,11 @@ typedef struct LimitSettings {
 int limits_resolve(LimitSettings *s, const SpecLimit *limits, size_t n, uint32_t controllers,
                    ReeveError *reterr);
 
+/* Whether a scope may be given all this, by its author or by reeved for him: what takes from others is root's, and a property
+ * without its controller would have no effect, of which systemd tells nobody. Errors have the name as field. */
+int limits_check_scope(const LimitSettings *s, const Spec *spec, uid_t author, uint32_t controllers,
+                       ReeveError *reterr);
+
 /* Adds the weights of a priority where the host has the controllers and nobody set a weight. A priority is a wish among
  * one's own tasks, not a limit: where it cannot have an effect it is not refused. InvalidArgument if it is none. */
 int limits_add_priority(LimitSettings *s, uint32_t priority, uint32_t controllers, ReeveError *reterr);

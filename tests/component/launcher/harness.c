@@ -322,6 +322,11 @@ static sd_bus_message *launch_message(Fixture *f, Order *o)
         if (o->limit_name)
                 assert_true(sd_bus_message_append(m, "{sv}", "limits", "a(ss)", 1, o->limit_name,
                                                   o->limit_value) >= 0);
+        if (o->added_name && *o->added_type == 's')
+                assert_true(sd_bus_message_append(m, "{sv}", o->added_name, "s", "1") >= 0);
+        else if (o->added_name)
+                assert_true(sd_bus_message_append(m, "{sv}", o->added_name, "a(ss)", 1, "FailureAction",
+                                                  "reboot") >= 0);
         assert_true(sd_bus_message_close_container(m) >= 0);
         assert_true(sd_bus_message_open_container(m, 'a', "h") >= 0);
         for (size_t i = 0; i < o->n_fds; i++)
@@ -364,6 +369,11 @@ int program_start(Fixture *f, Order *o, const Program *p)
                 assert_true(sd_bus_message_append(m, "{sv}", "deadline", "t", p->deadline_boottime) >= 0);
         if (p->added_env)
                 assert_true(sd_bus_message_append(m, "{sv}", "environment", "as", 1, p->added_env) >= 0);
+        if (o->added_name && *o->added_type == 's')
+                assert_true(sd_bus_message_append(m, "{sv}", o->added_name, "s", "1") >= 0);
+        else if (o->added_name)
+                assert_true(sd_bus_message_append(m, "{sv}", o->added_name, "a(ss)", 1, "FailureAction",
+                                                  "reboot") >= 0);
         assert_true(sd_bus_message_close_container(m) >= 0);
         assert_true(sd_bus_message_open_container(m, 'a', "h") >= 0);
         for (size_t i = 0; i < p->n_stdin_fds; i++)

@@ -50,6 +50,7 @@ typedef struct Order {
         const char *added_env;                /* or NULL */
         const char *wanted_backend;           /* or NULL */
         const char *limit_name, *limit_value; /* added by reeved, or NULL */
+        const char *added_name, *added_type;  /* "s" or "a(ss)": an entry of any name, or NULL */
         int fds[3];
         size_t n_fds;
         int spec_fd;

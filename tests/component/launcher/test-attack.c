@@ -338,6 +338,148 @@ static void test_backend_without_cgroup(void **state)
         assert_false(order_has_record(*state, o));
 }
 
+/* What no scope is ever given: it acts on the host, binds units, moves processes, or hands out the tree. */
+static const char *const never[] = {
+        "FailureAction",
+        "SuccessAction",
+        "JobTimeoutAction",
+        "PIDs",
+        "PIDFDs",
+        "Slice",
+        "Delegate",
+        "After",
+        "Before",
+        "Wants",
+        "Requires",
+        "BindsTo",
+        "PartOf",
+        "Conflicts",
+        "OnFailure",
+        "OnSuccess",
+        "PropagatesStopTo",
+        "KillMode",
+        "Upholds",
+        "KillSignal",
+        "SendSIGKILL",
+        "OOMPolicy",
+        "CollectMode",
+        "BPFProgram",
+        "Description",
+        "RuntimeMaxUSec",
+        "DefaultDependencies",
+        "DisableControllers",
+        "IPEgressFilterPath",
+        "TimeoutStopUSec",
+};
+
+static void add_property(Order *o, const char *name, const char *value)
+{
+        o->spec.properties[0] = (SpecLimit){ name, value };
+        o->spec.n_properties = 1;
+}
+
+/* Authorize says no, whoever wrote it, and names the property. */
+static void test_properties_for_nobody(void **state)
+{
+        for (size_t i = 0; i < ELEMENTSOF(never); i++) {
+                static const char *const values[] = { "reboot", "1", "yes", "a.service" };
+                _cleanup_order_ Order *users = nobodys_order(), *roots = order_new("true");
+                Order *orders[] = { users, roots };
+
+                for (size_t k = 0; k < ELEMENTSOF(orders) * ELEMENTSOF(values); k++) {
+                        Order *o = orders[k % ELEMENTSOF(orders)];
+
+                        add_property(o, never[i], values[k / ELEMENTSOF(orders)]);
+                        order_seal(o);
+                        assert_refused(order_authorize(*state, o), o, "InvalidArgument");
+                        if (strncmp(o->error.message, never[i], strlen(never[i])) != 0)
+                                fail_msg("%s is not named: %s", never[i], o->error.message);
+                }
+        }
+}
+
+static void test_properties_for_root(void **state)
+{
+        static const SpecLimit properties[] = {
+                { "IPAddressAllow", "0.0.0.0/0" },   { "DeviceAllow", "/dev/sda rwm" },
+                { "StartupCPUWeight", "101" },       { "IODeviceWeight", "8:0 10000" },
+                { "ManagedOOMPreference", "omit" },  { "DefaultMemoryMin", "1" },
+                { "CPUOfTheFutureWeight", "10000" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(properties); i++) {
+                _cleanup_order_ Order *users = nobodys_order(), *roots = order_new("true");
+
+                add_property(users, properties[i].name, properties[i].value);
+                assert_denied(*state, users, properties[i].name);
+                add_property(roots, properties[i].name, properties[i].value);
+                order_seal(roots);
+                if (order_authorize(*state, roots) < 0)
+                        fail_msg("%s is refused to root: %s", properties[i].name, roots->error.message);
+        }
+}
+
+static void test_slice(void **state)
+{
+        static const char *const bad[] = { "-.slice", "a.service", "../a.slice", "a/b.slice", "x" };
+        _cleanup_order_ Order *users = nobodys_order(), *roots = order_new("true");
+
+        users->spec.slice = "system.slice";
+        assert_denied(*state, users, "slice");
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                roots->spec.slice = bad[i];
+                order_seal(roots);
+                assert_refused(order_authorize(*state, roots), roots, "InvalidArgument");
+        }
+}
+
+/* A property is in force or the task does not run: reeved cannot drop it by choosing another backend. */
+static void test_property_without_scope(void **state)
+{
+        static const char *const backends[] = { NULL, "", "cgroup", "process" };
+        _cleanup_order_ Order *o = nobodys_order();
+
+        add_property(o, "IPAddressDeny", "0.0.0.0/0");
+        order_seal(o);
+        assert_int_equal(order_authorize(*state, o), 0);
+        for (size_t i = 0; i < ELEMENTSOF(backends); i++) {
+                o->wanted_backend = backends[i];
+                assert_refused(order_launch(*state, o), o, "InvalidArgument");
+        }
+        assert_false(order_has_record(*state, o));
+}
+
+/* reeved has no way to add one: not as a limit, not by any name of an entry. */
+static void test_added_properties(void **state)
+{
+        static const char *const entries[] = { "properties", "property",      "slice", "Slice",
+                                               "PIDs",       "FailureAction", "unit",  "" };
+        _cleanup_order_ Order *o = nobodys_order();
+
+        order_seal(o);
+        assert_int_equal(order_authorize(*state, o), 0);
+        for (size_t i = 0; i < ELEMENTSOF(never) + ELEMENTSOF(never); i++) {
+                o->wanted_backend = i % 2 ? "scope" : NULL;
+                o->limit_name = never[i / 2];
+                o->limit_value = "1";
+                assert_true(order_launch(*state, o) < 0);
+        }
+        o->limit_name = "IPAddressAllow"; /* not even what its author might have had */
+        assert_true(order_launch(*state, o) < 0);
+        o->limit_name = NULL;
+        o->wanted_backend = NULL;
+        for (size_t i = 0; i < 2 * ELEMENTSOF(entries); i++) {
+                o->added_name = entries[i / 2];
+                o->added_type = i % 2 ? "s" : "a(ss)";
+                assert_refused(order_launch(*state, o), o, "InvalidArgument");
+        }
+        assert_false(order_has_record(*state, o));
+        o->added_name = NULL;
+        assert_int_equal(order_launch(*state, o), 0);
+        _cleanup_record_ const Record *r = order_wait(*state, o, RECORD_ENDED);
+        assert_int_equal(r->exit_value, 0);
+}
+
 static void test_names(void **state)
 {
         static const char *const bad[] = { "../x", "", ".", "a/b", "a.1", "-a", "x\n" };
@@ -454,6 +596,11 @@ int main(void)
                 TEST(test_adopt),
                 TEST(test_backend_without_cgroup),
                 TEST(test_unenforceable_limit),
+                TEST(test_properties_for_nobody),
+                TEST(test_properties_for_root),
+                TEST(test_slice),
+                TEST(test_property_without_scope),
+                TEST(test_added_properties),
                 TEST(test_names),
                 TEST(test_signal_numbers),
                 TEST(test_who_may_touch_what),

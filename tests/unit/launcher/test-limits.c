@@ -81,10 +81,44 @@ static void test_lacking(void **state)
         assert_non_null(strstr(e.text, "pids"));
 }
 
+/* What takes from others in a scope is root's, whoever wrote it down; what would have no effect is nobody's. */
+static void test_scope(void **state)
+{
+        static const struct {
+                SpecLimit limit, property;
+                uint32_t controllers;
+                uid_t author;
+                int result;
+                const char *field;
+        } cases[] = {
+                { { "CPUWeight", "100" }, { NULL, NULL }, ALL, 1000, 0, "" },
+                { { "CPUWeight", "101" }, { NULL, NULL }, ALL, 1000, -EPERM, "CPUWeight" },
+                { { "CPUWeight", "101" }, { NULL, NULL }, ALL, 0, 0, "" },
+                { { "MemoryMin", "1" }, { NULL, NULL }, ALL, 1000, -EPERM, "MemoryMin" },
+                { { NULL, NULL }, { "MemoryZSwapMax", "1" }, ALL, 1000, 0, "" },
+                { { NULL, NULL }, { "MemoryZSwapMax", "1" }, 0, 1000, -EINVAL, "MemoryZSwapMax" },
+                { { NULL, NULL }, { "StartupAllowedCPUs", "1" }, 0, 0, -EINVAL, "StartupAllowedCPUs" },
+                { { NULL, NULL }, { "IPAddressDeny", "::/0" }, 0, 1000, 0, "" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                Spec spec = { .properties = { cases[i].property },
+                              .n_properties = !!cases[i].property.name };
+                ReeveError e = REEVE_ERROR_NULL;
+                LimitSettings s = { 0 };
+
+                assert_ok(limits_resolve(&s, &cases[i].limit, !!cases[i].limit.name, ALL, &e), e);
+                int r = limits_check_scope(&s, &spec, cases[i].author, cases[i].controllers, &e);
+                assert_errno(r, cases[i].result, cases[i].field);
+                assert_string_equal(e.field, cases[i].field);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_settings),
+                cmocka_unit_test(test_scope),
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_lacking),
         };
