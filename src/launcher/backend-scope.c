@@ -58,7 +58,7 @@ int scope_claim(const Launch *x, Record *r, ReeveError *reterr)
 
         if (!l->systemd)
                 return reeve_error_set(
-                                reterr, REEVE_ERROR_UNAVAILABLE, "backend",
+                                reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
                                 "backend scope needs systemd as PID 1 and a cgroup pool; this host has "
                                 "backend %s only",
                                 record_backend_name(l->backend));

@@ -66,10 +66,15 @@ static uint32_t controllers_of(const Launcher *l, RecordBackend backend)
 }
 
 /* What this host cannot enforce is refused before there is a task; Launch, where more limits may come from reeved, looks again. */
-static int check_limits(const Launcher *l, const Spec *s, ReeveError *reterr)
+static int check_limits(const Launcher *l, const Spec *s, uid_t author, ReeveError *reterr)
 {
+        uint32_t controllers = controllers_of(l, l->backend);
+
         scratch.n = 0;
-        return limits_resolve(&scratch, s->limits, s->n_limits, controllers_of(l, l->backend), reterr);
+        int r = limits_resolve(&scratch, s->limits, s->n_limits, controllers, reterr);
+        if (r >= 0 && spec_wants_scope(s))
+                r = limits_check_scope(&scratch, s, author, controllers, reterr);
+        return r;
 }
 
 int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
@@ -98,7 +103,7 @@ int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         if (r >= 0)
                 r = authorise(l, &spec, author, &groups, &n_groups, &e);
         if (r >= 0)
-                r = check_limits(l, &spec, &e);
+                r = check_limits(l, &spec, author, &e);
         if (r >= 0)
                 r = ticket_make(l->key, author, spec.attempts, clock_realtime(clock_system()), text, size,
                                 ticket, &e);

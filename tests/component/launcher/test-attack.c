@@ -414,7 +414,8 @@ static void test_properties_for_root(void **state)
                 assert_denied(*state, users, properties[i].name);
                 add_property(roots, properties[i].name, properties[i].value);
                 order_seal(roots);
-                if (order_authorize(*state, roots) < 0)
+                /* A host without the controller cannot do it for root either. */
+                if (order_authorize(*state, roots) < 0 && !strstr(roots->error.message, "this host has no "))
                         fail_msg("%s is refused to root: %s", properties[i].name, roots->error.message);
         }
 }
