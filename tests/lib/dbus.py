@@ -189,18 +189,17 @@ class Connection:
         line, self.buffer = self.buffer.split(b"\r\n", 1)
         assert line.startswith(expected), f"expected {expected}, got {line}"
 
-    def send(self, destination, path, interface, member, signature="", values=(), flags=0):
+    def put(self, kind, fields, signature, values, flags=0):
         self.serial += 1
         body = Writer()
         for s, v in zip(split(signature), values):
             body.write(s, v)
-        fields = [(1, ("o", path)), (2, ("s", interface)), (3, ("s", member)), (6, ("s", destination))]
         if signature:
             fields.append((8, ("g", signature)))
         if body.fds:
             fields.append((9, ("u", len(body.fds))))
         head = Writer()
-        for s, v in zip("yyyyuu", (ord("l"), CALL, flags, 1, len(body.data), self.serial)):
+        for s, v in zip("yyyyuu", (ord("l"), kind, flags, 1, len(body.data), self.serial)):
             head.write(s, v)
         head.write("a(yv)", fields)
         head.align(8)
@@ -209,6 +208,24 @@ class Connection:
         sent = self.socket.sendmsg([data], ancillary)
         self.socket.sendall(data[sent:])
         return self.serial
+
+    def send(self, destination, path, interface, member, signature="", values=(), flags=0):
+        fields = [(1, ("o", path)), (2, ("s", interface)), (3, ("s", member)), (6, ("s", destination))]
+        return self.put(CALL, fields, signature, values, flags)
+
+    def called(self):
+        """The next call that somebody makes of us."""
+        while True:
+            m = self.receive()
+            if m.kind == CALL:
+                return m
+
+    def answer(self, call, signature="", *values):
+        self.put(RETURN, [(5, ("u", call.serial)), (6, ("s", call.sender))], signature, values)
+
+    def refuse(self, call, error, text):
+        fields = [(4, ("s", error)), (5, ("u", call.serial)), (6, ("s", call.sender))]
+        self.put(ERROR, fields, "s", [text])
 
     def receive(self):
         deadline = time.monotonic() + self.timeout
