@@ -1,0 +1,690 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* From files to layers: what defaults, each subsystem, each task type and each case of these says, as (key, node) pairs.
+ *
+ * Several files may speak of the same subsystem: they are read in the order of their names, and what a later one says of a
+ * key replaces what an earlier one said. The nodes stay in the trees of the files, so that each value knows its place.
+ *
+ * Every value is read once here, into a TaskPolicy that nobody sees: what does not load now cannot fail later, when a
+ * task waits for it. The first fault ends it, and the Policy that was in force stays.
+ *
+ * Bounds: a tree has its own (common/yaml); besides, there are at most FILES_MAX files and BYTES_MAX bytes of them. Only
+ * regular files are opened: a pipe would never end.
+ *
+ * What the language sets when nobody says anything is a file too, the first one, with the name "". */
+
+#include <dirent.h>
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "basic/fd.h"
+#include "basic/parse.h"
+#include "common/task-id.h"
+#include "daemon/policy/policy-internal.h"
+
+#define FILES_MAX 100
+#define BYTES_MAX (4U * 1024 * 1024)
+#define PATH_SIZE 256 /* of a dotted name in a message */
+
+static const char builtin_text[] =
+                "version: 1\n"
+                "defaults:\n"
+                "  priority_max: 10\n"
+                "  overrides: stricter\n"
+                "  sla:\n"
+                "    from: created\n"
+                "    ladder:\n"
+                "      - {at: 80%, do: notify}\n"
+                "      - {at: 100%, do: notify}\n"
+                "  verification: {required: no, accepts_reported: yes}\n"
+                "  retry: {backoff: 5s, max_backoff: 5m, on: [exit-code, signal, core-dump, oom]}\n"
+                "  anomaly: {factor: 3, min_samples: 5}\n"
+                "  retention: {snapshots: infinity, output: infinity, tasks: infinity}\n";
+
+typedef struct Loader {
+        Policy *policy;
+        PolicySource *source;
+        PolicyReader reader;
+} Loader;
+
+/* Keys that stand below one of these are written there. */
+static const char *const groups[] = { "limits", "overrides", "sla",     "verification", "retry",
+                                      "stuck",  "sampling",  "anomaly", "retention",    NULL };
+
+/* "subsystems.healing", for messages. */
+static void path_below(char ret[static PATH_SIZE], const char *outer, const char *key)
+{
+        char shown[YAML_SHOWN_SIZE];
+
+        snprintf(ret, PATH_SIZE, "%.*s.%s", PATH_SIZE - YAML_SHOWN_SIZE - 2, outer, yaml_shown(key, shown));
+}
+
+/* ---- layers ---- */
+
+static PolicyLayer *layer_free(PolicyLayer *l)
+{
+        if (!l)
+                return NULL;
+        HASH_FOREACH(l->task_types, PolicyLayer, below)
+                layer_free(below);
+        hash_free(l->task_types);
+        for (size_t i = 0; i < l->n_cases; i++)
+                layer_free(l->cases[i]);
+        free(l->cases);
+        policy_allow_done(&l->allow);
+        free(l->values);
+        free(l->name);
+        free(l);
+        return NULL;
+}
+DEFINE_CLEANUP_FUNC(PolicyLayer *, layer_free)
+
+static PolicyLayer *layer_new(Policy *p, PolicyLevel level, const char *name)
+{
+        _cleanup_(layer_freep) PolicyLayer *l = NEW0(PolicyLayer, 1);
+        if (!l)
+                return NULL;
+        l->number = ++p->n_layers;
+        l->level = level;
+        if ((name && !(l->name = strdup(name))) ||
+            (level == POLICY_LEVEL_SUBSYSTEM && !(l->task_types = hash_new())))
+                return NULL;
+        return TAKE_PTR(l);
+}
+
+static int layer_set(Loader *x, PolicyLayer *l, unsigned key, const YamlNode *node)
+{
+        PolicyValue value = { key, node, x->source };
+
+        for (size_t i = 0; i < l->n_values; i++)
+                if (l->values[i].key == key) {
+                        l->values[i] = value;
+                        return 0;
+                }
+        if (l->n_values == l->room) {
+                size_t room = l->room * 2 ?: 4;
+                PolicyValue *bigger = reallocarray(l->values, room, sizeof(PolicyValue));
+                if (!bigger)
+                        return policy_oom(&x->reader);
+                l->values = bigger;
+                l->room = room;
+        }
+        l->values[l->n_values++] = value;
+        return 0;
+}
+
+/* The layer of that name in the table, made if there is none. */
+static int layer_get(Loader *x, Hash *table, PolicyLevel level, const YamlNode *node, PolicyLayer **ret)
+{
+        char shown[YAML_SHOWN_SIZE];
+
+        if (!task_name_is_valid(node->key))
+                return policy_refuse(&x->reader, node->key_place,
+                                     "'%s' is not 1 to %d letters, digits, _ and - that begin with a letter "
+                                     "or digit",
+                                     yaml_shown(node->key, shown), TASK_NAME_MAX);
+        *ret = hash_get(table, node->key);
+        if (*ret)
+                return 0;
+        _cleanup_(layer_freep) PolicyLayer *l = layer_new(x->policy, level, node->key);
+        if (!l || hash_put(table, l->name, l) < 0)
+                return policy_oom(&x->reader);
+        *ret = TAKE_PTR(l);
+        return 0;
+}
+
+/* ---- keys of a layer ---- */
+
+static unsigned level_bit(const PolicyLayer *l, bool is_case)
+{
+        return is_case ? POLICY_IN_CASE : 1U << l->level;
+}
+
+/* What may stand in this layer, for suggestions: with `group`, below it. */
+static void known_keys(const PolicyLayer *l, bool is_case, const char *group, const char **ret)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < policy_n_keys(); i++) {
+                const PolicyKey *k = policy_key(i);
+                const char *dot = strchr(k->name, '.');
+                if (!(k->levels & level_bit(l, is_case)))
+                        continue;
+                if (!group && !dot)
+                        ret[n++] = k->name;
+                else if (group && dot && strlen(group) == (size_t)(dot - k->name) &&
+                         strncmp(k->name, group, strlen(group)) == 0)
+                        ret[n++] = dot + 1;
+        }
+        for (size_t i = 0; !group && groups[i]; i++)
+                ret[n++] = groups[i];
+        if (!group) {
+                if (is_case || l->level == POLICY_LEVEL_TASK_TYPE)
+                        ret[n++] = "match";
+                if (!is_case)
+                        ret[n++] = "cases";
+                if (!is_case && l->level == POLICY_LEVEL_SUBSYSTEM) {
+                        ret[n++] = "task_types";
+                        ret[n++] = "max_parallel";
+                }
+        }
+        ret[n] = NULL;
+}
+
+#define KNOWN_MAX (POLICY_KEYS_MAX + 16)
+
+static int unknown_key(Loader *x, const PolicyLayer *l, bool is_case, const char *group,
+                       const YamlNode *node)
+{
+        const char *known[KNOWN_MAX];
+
+        known_keys(l, is_case, group, known);
+        return policy_unknown_key(&x->reader, node, known);
+}
+
+/* Checks the value by reading it, and keeps it. */
+static int take_value(Loader *x, PolicyLayer *l, unsigned key, const YamlNode *node)
+{
+        _cleanup_(task_policy_unrefp) TaskPolicy *scratch = task_policy_new();
+        if (!scratch)
+                return policy_oom(&x->reader);
+
+        x->reader.p = scratch;
+        int r = policy_read(&x->reader, key, node);
+        x->reader.p = NULL;
+        if (r < 0)
+                return r;
+        if (key == POLICY_KEY_ALLOW) {
+                policy_allow_done(&l->allow);
+                if (policy_allow_lookup(node, &l->allow) < 0)
+                        return policy_oom(&x->reader);
+                l->has_allow = true;
+        }
+        return layer_set(x, l, key, node);
+}
+
+/* "limits: {MemoryMax: 1G}" */
+static int read_group(Loader *x, PolicyLayer *l, bool is_case, const char *group, const YamlNode *node)
+{
+        char name[96], path[PATH_SIZE];
+        const char *outer = x->reader.path;
+
+        int r = policy_want_kind(&x->reader, node, YAML_KIND_MAPPING, "a mapping");
+        for (const YamlNode *child = r < 0 ? NULL : node->first; r >= 0 && child; child = child->next) {
+                snprintf(name, sizeof(name), "%s.%s", group, child->key);
+                int key = policy_key_find(name);
+                path_below(path, outer, child->key);
+                x->reader.path = path;
+                r = key < 0 ? unknown_key(x, l, is_case, group, child)
+                            : take_value(x, l, (unsigned)key, child);
+                x->reader.path = outer;
+        }
+        return r;
+}
+
+/* "overrides: deny" is all of them. */
+static int read_overrides(Loader *x, PolicyLayer *l, const YamlNode *node)
+{
+        int r = 0;
+
+        for (unsigned i = 0; r >= 0 && i < _POLICY_WISH_MAX; i++)
+                r = take_value(x, l, POLICY_KEY_OVERRIDES + i, node);
+        return r;
+}
+
+static int read_glob(Loader *x, const YamlNode *node, const char **ret)
+{
+        char shown[YAML_SHOWN_SIZE];
+
+        int r = policy_want_scalar(&x->reader, node, "a pattern");
+        if (r < 0)
+                return r;
+        if (!policy_glob_is_valid(node->text) || strlen(node->text) > 1024)
+                return policy_refuse(&x->reader, node->place, "'%s' is no pattern: * ? [a-z] [!a-z] and \\",
+                                     yaml_shown(node->text, shown));
+        *ret = node->text;
+        return 0;
+}
+
+static int read_match(Loader *x, PolicyLayer *l, const YamlNode *node)
+{
+        static const char *const keys[] = { "title", "created_by", "uid", NULL };
+        const char **const globs[] = { &l->title, &l->created_by, &l->uid };
+        int which = 0, r;
+
+        if ((r = policy_want_kind(&x->reader, node, YAML_KIND_MAPPING, "a mapping, {title: PATTERN}")) < 0)
+                return r;
+        if (!node->first)
+                return policy_refuse(&x->reader, node->place,
+                                     "'match' is empty: write title, created_by or uid");
+        l->title = l->created_by = l->uid = NULL;
+        for (const YamlNode *child = node->first; child; child = child->next)
+                if ((r = policy_want_key(&x->reader, child, keys, &which)) < 0 ||
+                    (r = read_glob(x, child, globs[which])) < 0)
+                        return r;
+        return 0;
+}
+
+static bool has_match(const PolicyLayer *l)
+{
+        return l->title || l->created_by || l->uid;
+}
+
+static int read_layer(Loader *x, PolicyLayer *l, bool is_case, const YamlNode *node);
+
+static int read_case(Loader *x, PolicyLayer *l, const YamlNode *node)
+{
+        _cleanup_(layer_freep) PolicyLayer *c = layer_new(x->policy, l->level, NULL);
+        if (!c)
+                return policy_oom(&x->reader);
+        int r = read_layer(x, c, true, node);
+        if (r < 0)
+                return r;
+        if (!has_match(c))
+                return policy_refuse(&x->reader, node->place, "a case needs 'match'");
+        l->cases[l->n_cases++] = TAKE_PTR(c);
+        return 0;
+}
+
+/* A list of a later file replaces that of an earlier one, as all lists do. */
+static int read_cases(Loader *x, PolicyLayer *l, const YamlNode *node)
+{
+        size_t n = 0;
+
+        int r = policy_want_kind(&x->reader, node, YAML_KIND_SEQUENCE, "a list of cases");
+        if (r < 0)
+                return r;
+        for (const YamlNode *child = node->first; child; child = child->next)
+                n++;
+        while (l->n_cases > 0)
+                layer_free(l->cases[--l->n_cases]);
+        free(l->cases);
+        l->cases = NEW0(PolicyLayer *, n + 1);
+        if (!l->cases)
+                return policy_oom(&x->reader);
+        for (const YamlNode *child = node->first; r >= 0 && child; child = child->next)
+                r = read_case(x, l, child);
+        return r;
+}
+
+static int read_children(Loader *x, Hash *table, PolicyLevel level, const YamlNode *node)
+{
+        const char *outer = x->reader.path;
+        char path[PATH_SIZE];
+
+        int r = policy_want_kind(&x->reader, node, YAML_KIND_MAPPING, "a mapping of names");
+        for (const YamlNode *child = r < 0 ? NULL : node->first; r >= 0 && child; child = child->next) {
+                PolicyLayer *l = NULL;
+                path_below(path, outer, child->key);
+                x->reader.path = path;
+                r = layer_get(x, table, level, child, &l);
+                if (r >= 0)
+                        r = read_layer(x, l, false, child);
+                x->reader.path = outer;
+        }
+        return r;
+}
+
+static int read_entry(Loader *x, PolicyLayer *l, bool is_case, const YamlNode *node)
+{
+        bool subsystem = !is_case && l->level == POLICY_LEVEL_SUBSYSTEM;
+
+        if (streq(node->key, "match") && (is_case || l->level == POLICY_LEVEL_TASK_TYPE))
+                return read_match(x, l, node);
+        if (streq(node->key, "cases") && !is_case)
+                return read_cases(x, l, node);
+        if (streq(node->key, "task_types") && subsystem)
+                return read_children(x, l->task_types, POLICY_LEVEL_TASK_TYPE, node);
+        if (streq(node->key, "max_parallel") && subsystem)
+                return take_value(x, l, POLICY_KEY_SUBSYSTEM_MAX_PARALLEL, node);
+        if (streq(node->key, "overrides") && node->kind == YAML_KIND_SCALAR)
+                return read_overrides(x, l, node);
+        for (size_t i = 0; groups[i]; i++)
+                if (streq(groups[i], node->key))
+                        return read_group(x, l, is_case, groups[i], node);
+
+        int key = strchr(node->key, '.') ? -ENOENT : policy_key_find(node->key);
+        if (key < 0 || !(policy_key((size_t)key)->levels & level_bit(l, is_case)))
+                return unknown_key(x, l, is_case, NULL, node);
+        return take_value(x, l, (unsigned)key, node);
+}
+
+static int read_layer(Loader *x, PolicyLayer *l, bool is_case, const YamlNode *node)
+{
+        const char *outer = x->reader.path;
+        char path[PATH_SIZE];
+
+        int r = policy_want_kind(&x->reader, node, YAML_KIND_MAPPING, "a mapping");
+        for (const YamlNode *child = r < 0 ? NULL : node->first; r >= 0 && child; child = child->next) {
+                path_below(path, outer, child->key);
+                x->reader.path = path;
+                r = read_entry(x, l, is_case, child);
+                x->reader.path = outer;
+        }
+        if (r >= 0 && l->has_allow && has_match(l))
+                return policy_refuse(&x->reader, node->place,
+                                     "'allow' cannot stand beside 'match': callers choose their titles "
+                                     "themselves");
+        return r;
+}
+
+/* ---- a file ---- */
+
+static int read_version(Loader *x, const YamlNode *root)
+{
+        const YamlNode *version = yaml_node_get(root, "version");
+
+        if (!version)
+                return policy_refuse(&x->reader, root->place, "'version: 1' is missing");
+        if (version->kind != YAML_KIND_SCALAR || !streq(version->text, "1"))
+                return policy_refuse(&x->reader, version->place,
+                                     "this reeve knows version 1 of the language");
+        return 0;
+}
+
+static int read_max_parallel(Loader *x, const YamlNode *node)
+{
+        char shown[YAML_SHOWN_SIZE];
+        uint32_t n;
+
+        int r = policy_want_scalar(&x->reader, node, "a whole number above 0 or infinity");
+        if (r < 0)
+                return r;
+        if (streq(node->text, "infinity"))
+                n = 0;
+        else if (parse_u32(node->text, &n) < 0 || n == 0 || n > 1000000)
+                return policy_refuse(&x->reader, node->place,
+                                     "max_parallel must be a whole number from 1 to 1000000 or infinity, "
+                                     "not '%s'",
+                                     yaml_shown(node->text, shown));
+        x->policy->max_parallel = n;
+        return 0;
+}
+
+static int read_top(Loader *x, PolicyLayer *defaults, const YamlNode *node)
+{
+        static const char *const keys[] = { "version", "max_parallel", "defaults", "subsystems", NULL };
+        int which = 0;
+
+        x->reader.path = node->key;
+        int r = policy_want_key(&x->reader, node, keys, &which);
+        if (r < 0)
+                return r;
+        switch (which) {
+        case 0:
+                return 0;
+        case 1:
+                return read_max_parallel(x, node);
+        case 2:
+                return read_layer(x, defaults, false, node);
+        default:
+                return read_children(x, x->policy->subsystems, POLICY_LEVEL_SUBSYSTEM, node);
+        }
+}
+
+static int read_root(Loader *x, PolicyLayer *defaults)
+{
+        const YamlNode *root = x->source->tree->root;
+        int r;
+
+        x->reader.path = "";
+        if (!root)
+                return 0;
+        if ((r = policy_want_kind(&x->reader, root, YAML_KIND_MAPPING, "a mapping")) < 0 ||
+            (r = read_version(x, root)) < 0)
+                return r;
+        for (const YamlNode *child = root->first; r >= 0 && child; child = child->next)
+                r = read_top(x, defaults, child);
+        return r;
+}
+
+static int add_source(Policy *p, const char *name, YamlTree *tree, PolicySource **ret)
+{
+        PolicySource **sources = reallocarray(p->sources, p->n_sources + 1, sizeof(*sources));
+        if (!sources)
+                return -ENOMEM;
+        p->sources = sources;
+        const char **files = reallocarray(p->files, p->n_sources + 1, sizeof(*files));
+        if (!files)
+                return -ENOMEM;
+        p->files = files;
+        PolicySource *s = NEW0(PolicySource, 1);
+        if (!s)
+                return -ENOMEM;
+        s->name = strdup(name);
+        if (!s->name) {
+                free(s);
+                return -ENOMEM;
+        }
+        s->tree = tree;
+        p->files[p->n_sources] = s->name;
+        p->sources[p->n_sources++] = s;
+        *ret = s;
+        return 0;
+}
+
+static int read_text(Policy *p, PolicyLayer *defaults, const char *path, const char *name, const char *text,
+                     size_t size, ReeveError *reterr)
+{
+        _cleanup_(yaml_tree_freep) YamlTree *tree = NULL;
+        Loader x = { .policy = p,
+                     .reader = { .source = path, .file = name, .places = &p->places, .reterr = reterr } };
+
+        int r = yaml_tree_parse(path, text, size, &tree, reterr);
+        if (r < 0)
+                return r == -ENOMEM ? policy_oom(&x.reader) : r;
+        if (add_source(p, name, tree, &x.source) < 0)
+                return policy_oom(&x.reader);
+        (void)TAKE_PTR(tree);
+        return read_root(&x, defaults);
+}
+
+/* ---- the whole ---- */
+
+static Policy *policy_free(Policy *p)
+{
+        if (!p)
+                return NULL;
+        policy_resolved_clear(p);
+        hash_free(p->resolved);
+        HASH_FOREACH(p->subsystems, PolicyLayer, l)
+                layer_free(l);
+        hash_free(p->subsystems);
+        layer_free(p->builtin);
+        layer_free(p->defaults);
+        for (size_t i = 0; i < p->n_sources; i++) {
+                yaml_tree_free(p->sources[i]->tree);
+                free(p->sources[i]->name);
+                free(p->sources[i]);
+        }
+        free(p->sources);
+        free(p->files);
+        free(p);
+        return NULL;
+}
+
+Policy *policy_ref(Policy *p)
+{
+        assert(p && p->n_ref > 0);
+        p->n_ref++;
+        return p;
+}
+
+Policy *policy_unref(Policy *p)
+{
+        if (!p)
+                return NULL;
+        assert(p->n_ref > 0);
+        return --p->n_ref > 0 ? NULL : policy_free(p);
+}
+
+/* With the built-in values and nothing else. `etc` is the directory that holds hooks and checks. */
+static int policy_new(const char *etc, size_t n_etc, Policy **ret, ReeveError *reterr)
+{
+        _cleanup_(policy_unrefp) Policy *p = NEW0(Policy, 1);
+        if (!p)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot read the policy");
+        p->n_ref = 1;
+        snprintf(p->places.etc, sizeof(p->places.etc), "%.*s", (int)MIN(n_etc, sizeof(p->places.etc) - 1),
+                 etc);
+        p->subsystems = hash_new();
+        p->resolved = hash_new();
+        p->builtin = layer_new(p, POLICY_LEVEL_DEFAULTS, NULL);
+        p->defaults = layer_new(p, POLICY_LEVEL_DEFAULTS, NULL);
+        if (!p->subsystems || !p->resolved || !p->builtin || !p->defaults)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot read the policy");
+        int r = read_text(p, p->builtin, "built-in", "", builtin_text, strlen(builtin_text), reterr);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(p);
+        return 0;
+}
+
+static void hash_file(crypto_hash_sha256_state *h, const char *name, const char *text, size_t size)
+{
+        uint64_t length = size;
+
+        crypto_hash_sha256_update(h, (const unsigned char *)name, strlen(name) + 1);
+        crypto_hash_sha256_update(h, (const unsigned char *)&length, sizeof(length));
+        crypto_hash_sha256_update(h, (const unsigned char *)text, size);
+}
+
+static int read_file(Policy *p, const char *path, const char *name, crypto_hash_sha256_state *h,
+                     ReeveError *reterr)
+{
+        _cleanup_free_ char *text = NULL;
+        struct stat st;
+        size_t size;
+
+        if (stat(path, &st) < 0)
+                return reeve_error_errno(reterr, errno, NULL, "Cannot read %s", path);
+        if (!S_ISREG(st.st_mode))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, NULL,
+                                       "%s:1:1: not a regular file", path);
+        int r = fd_read_file_alloc(AT_FDCWD, path, YAML_TREE_SIZE_MAX, &text, &size);
+        if (r == -E2BIG)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, NULL,
+                                       "%s:1:1: the file is larger than 1 MiB", path);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, NULL, "Cannot read %s", path);
+        p->bytes += size;
+        if (p->bytes > BYTES_MAX)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, NULL,
+                                       "%s:1:1: the files are larger than 4 MiB together", path);
+        hash_file(h, name, text, size);
+        return read_text(p, p->defaults, path, name, text, size, reterr);
+}
+
+static void finish_hash(crypto_hash_sha256_state *h, Policy *p)
+{
+        unsigned char hash[crypto_hash_sha256_BYTES];
+
+        crypto_hash_sha256_final(h, hash);
+        sodium_bin2hex(p->hash, sizeof(p->hash), hash, sizeof(hash));
+}
+
+static int is_policy_file(const struct dirent *e)
+{
+        size_t n = strlen(e->d_name);
+        return e->d_name[0] != '.' && n > 5 && streq(e->d_name + n - 5, ".yaml");
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+        return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int read_files(Policy *p, const char *directory, struct dirent **entries, int n, ReeveError *reterr)
+{
+        crypto_hash_sha256_state h;
+
+        if (n > FILES_MAX)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, NULL,
+                                       "%s/%s:1:1: there are more than %d files", directory,
+                                       entries[FILES_MAX]->d_name, FILES_MAX);
+        crypto_hash_sha256_init(&h);
+        for (int i = 0; i < n; i++) {
+                _cleanup_free_ char *path = string_printf("%s/%s", directory, entries[i]->d_name);
+                int r = path ? read_file(p, path, entries[i]->d_name, &h, reterr)
+                             : reeve_error_errno(reterr, ENOMEM, NULL, "cannot read the policy");
+                if (r < 0)
+                        return r;
+        }
+        finish_hash(&h, p);
+        return 0;
+}
+
+/* Length of the directory's parent: "/etc/reeve" of "/etc/reeve/policy.d". */
+static size_t parent_length(const char *directory)
+{
+        const char *slash = strrchr(directory, '/');
+        return slash ? (size_t)(slash - directory) : 0;
+}
+
+int policy_load(const char *directory, Policy **ret, ReeveError *reterr)
+{
+        _cleanup_(policy_unrefp) Policy *p = NULL;
+        struct dirent **entries = NULL;
+
+        assert(directory);
+        assert(ret);
+
+        int r = policy_new(directory, parent_length(directory), &p, reterr);
+        if (r < 0)
+                return r;
+        int n = scandir(directory, &entries, is_policy_file, by_name);
+        if (n < 0 && errno == ENOENT)
+                n = 0;
+        if (n < 0)
+                return reeve_error_errno(reterr, errno, NULL, "Cannot read %s", directory);
+        r = read_files(p, directory, entries, n, reterr);
+        for (int i = 0; i < n; i++)
+                free(entries[i]);
+        free(entries);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(p);
+        return 0;
+}
+
+/* A file that stands in some policy.d is checked as that instance would, any other as the system's. */
+int policy_check_file(const char *path, ReeveError *reterr)
+{
+        static const char folder[] = "/policy.d";
+        _cleanup_(policy_unrefp) Policy *p = NULL;
+        crypto_hash_sha256_state h;
+
+        assert(path);
+
+        size_t n = parent_length(path);
+        bool inside = n > strlen(folder) && strncmp(path + n - strlen(folder), folder, strlen(folder)) == 0;
+        int r = inside ? policy_new(path, n - strlen(folder), &p, reterr)
+                       : policy_new("/etc/reeve", strlen("/etc/reeve"), &p, reterr);
+        if (r < 0)
+                return r;
+        crypto_hash_sha256_init(&h);
+        const char *slash = strrchr(path, '/');
+        return read_file(p, path, slash ? slash + 1 : path, &h, reterr);
+}
+
+const char *policy_hash(const Policy *p)
+{
+        assert(p);
+        return p->hash;
+}
+
+size_t policy_files(const Policy *p, const char *const **ret)
+{
+        assert(p);
+        assert(ret);
+        *ret = p->files + 1; /* the first is built in */
+        return p->n_sources - 1;
+}
+
+unsigned policy_max_parallel(const Policy *p)
+{
+        assert(p);
+        return p->max_parallel;
+}
