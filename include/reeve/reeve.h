@@ -90,6 +90,7 @@ typedef struct ReeveRun {
         const char *backend; /* "cgroup", "scope", "process"; NULL: "scope" if a property or `slice` wants a unit of
                                     systemd, else the best that the host has */
         const char *slice; /* "NAME.slice", for the scope; NULL: that of the subsystem. Root's to choose */
+        const char *sla; /* deadline: "1h", "2026-01-31 12:00", "forecast_p95 * 2"; NULL: that of the policy */
         json_t *metadata;  /* an object, or NULL */
         unsigned attempts; /* how often it may be tried; 0: 1 */
 

@@ -27,7 +27,7 @@
 
 typedef struct RunOptions {
         CommonOptions common;
-        const char *subsystem, *type, *title, *description, *created_by, *id, *backend, *slice;
+        const char *subsystem, *type, *title, *description, *created_by, *id, *backend, *slice, *sla;
         const char *nice, *uid, *gid, *directory;
         const char *metadata;
         int priority;
@@ -58,6 +58,8 @@ static const Option run_options[] = {
         { "metadata", 0, "JSON", "An object to be kept with the task", OPTION_STRING, RUN(metadata) },
         { "priority", 0, "1..10", "Weight of CPU and IO, order in queues (default: 5)", OPTION_PARSED,
           RUN(priority), parse_priority },
+        { "sla", 0, "TIME", "When it must have ended: 1h, '2026-01-31 12:00', 'forecast_p95 * 2'",
+          OPTION_STRING, RUN(sla) },
         { "property", 'p', "NAME=VALUE", "A limit or setting, by systemd's names", OPTION_LIST,
           RUN(properties) },
         { "nice", 0, "NUMBER", "Nice level (-20 to 19)", OPTION_STRING, RUN(nice) },
@@ -138,6 +140,7 @@ static ReeveRun make_run(const RunOptions *o, const char **args, const char *con
                 .priority = o->priority,
                 .backend = o->scope ? "scope" : o->backend,
                 .slice = o->slice,
+                .sla = o->sla,
                 .metadata = metadata,
                 .user = o->uid,
                 .group = o->gid,

@@ -25,6 +25,7 @@ static const struct {
         [INSTANCE_BACKUP] = { "/var/lib/reeve/backup", "/backup" },
         [INSTANCE_LAUNCHER_STATE] = { "/var/lib/reeve-launcher", "/launcher-state" },
         [INSTANCE_SETTINGS] = { "/etc/reeve/reeved.conf.d", "/reeved.conf.d" },
+        [INSTANCE_POLICY] = { "/etc/reeve/policy.d", "/policy.d" },
         [INSTANCE_CHECKS] = { "/etc/reeve/checks", "/checks" },
         [INSTANCE_HOOKS] = { "/etc/reeve/hooks", "/hooks" },
         [INSTANCE_REEVED_PID] = { "/run/reeve/reeved.pid", "/reeved.pid" },

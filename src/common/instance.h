@@ -15,6 +15,7 @@
  *     backups           /var/lib/reeve/backup                  DIR/backup
  *     launcher's state  /var/lib/reeve-launcher                DIR/launcher-state
  *     settings          /etc/reeve/reeved.conf.d               DIR/reeved.conf.d
+ *     policy            /etc/reeve/policy.d                    DIR/policy.d
  *     checks, hooks     /etc/reeve/{checks,hooks}              DIR/{checks,hooks}
  *     pid files         /run/reeve/{reeved,reeve-launcher}.pid DIR/{reeved,reeve-launcher}.pid
  *     cgroup pool       <mount>/reeve.pool                     <mount>/reeve-<hash>.pool
@@ -41,6 +42,7 @@ typedef enum InstancePath {
         INSTANCE_BACKUP,
         INSTANCE_LAUNCHER_STATE,
         INSTANCE_SETTINGS,
+        INSTANCE_POLICY,
         INSTANCE_CHECKS,
         INSTANCE_HOOKS,
         INSTANCE_REEVED_PID,

@@ -233,6 +233,7 @@ static int fill_parameters(Wire *w, const ReeveRun *run, const char *subsystem, 
                 { "description", run->description },
                 { "created_by", run->created_by },
                 { "backend", w->backend },
+                { "sla", run->sla },
         };
 
         if (!title || !p)

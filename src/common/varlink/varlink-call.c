@@ -324,33 +324,49 @@ const VarlinkPeer *varlink_call_peer(const VarlinkCall *c)
         return &c->peer;
 }
 
-int varlink_call_peer_in_group(const VarlinkCall *c, gid_t gid)
+int varlink_call_peer_groups(const VarlinkCall *c, gid_t **ret, size_t *ret_n)
 {
-        assert(c);
-
-        if (c->peer.gid == gid)
-                return 1;
-        if (!c->connection)
-                return -ENOTCONN;
-
         _cleanup_free_ gid_t *groups = NULL;
         socklen_t size = 64 * sizeof(gid_t);
+
+        assert(c);
+        assert(ret);
+        assert(ret_n);
+
+        if (!c->connection)
+                return -ENOTCONN;
         for (;;) {
                 free(groups);
-                groups = malloc(size);
+                groups = malloc(sizeof(gid_t) + size);
                 if (!groups)
                         return -ENOMEM;
                 /* On ERANGE the kernel says how much it needs, and that cannot change any more. */
                 socklen_t room = size;
-                if (getsockopt(c->connection->fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) == 0)
+                if (getsockopt(c->connection->fd, SOL_SOCKET, SO_PEERGROUPS, groups + 1, &size) == 0)
                         break;
                 if (errno != ERANGE || size <= room)
                         return -errno;
         }
-        for (size_t i = 0; i < size / sizeof(gid_t); i++)
+        groups[0] = c->peer.gid;
+        *ret_n = 1 + size / sizeof(gid_t);
+        *ret = TAKE_PTR(groups);
+        return 0;
+}
+
+int varlink_call_peer_in_group(const VarlinkCall *c, gid_t gid)
+{
+        _cleanup_free_ gid_t *groups = NULL;
+        size_t n;
+
+        assert(c);
+
+        if (c->peer.gid == gid)
+                return 1;
+        int r = varlink_call_peer_groups(c, &groups, &n);
+        for (size_t i = 0; r == 0 && i < n; i++)
                 if (groups[i] == gid)
                         return 1;
-        return 0;
+        return r;
 }
 
 bool varlink_call_wants_more(const VarlinkCall *c)

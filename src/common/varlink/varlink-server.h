@@ -98,6 +98,8 @@ varlink_call_unref(VarlinkCall *c); /* the last reference to an unanswered call 
 DEFINE_CLEANUP_FUNC(VarlinkCall *, varlink_call_unref)
 
 const VarlinkPeer *varlink_call_peer(const VarlinkCall *c);
+/* All groups of the peer, its primary one first; the caller frees the array. Negative errno as below. */
+int varlink_call_peer_groups(const VarlinkCall *c, gid_t **ret, size_t *ret_n);
 /* Is the peer (by gid or supplementary groups) in this group? 1, 0, or a negative errno (-ENOTCONN: the
  * call was answered or the peer has gone). */
 int varlink_call_peer_in_group(const VarlinkCall *c, gid_t gid);

@@ -45,6 +45,7 @@ static void sender_free(BusSender *s)
         }
         hash_remove(s->bus->senders, s->name);
         sd_bus_slot_unref(s->query);
+        free(s->groups);
         free(s->name);
         free(s);
 }
@@ -60,26 +61,40 @@ BusSender *bus_sender_get(RegistryBus *b, sd_bus_message *m)
         return hash_get(b->senders, name) ?: sender_new(b, name);
 }
 
-static int read_groups(sd_bus_message *m, gid_t admin_gid, bool *ret_admin)
+static int read_groups(sd_bus_message *m, BusSender *s)
 {
-        uint32_t gid;
+        const void *groups;
+        size_t size = 0;
 
         int r = sd_bus_message_enter_container(m, 'v', "au");
         if (r > 0)
-                r = sd_bus_message_enter_container(m, 'a', "u");
-        while (r > 0 && (r = sd_bus_message_read(m, "u", &gid)) > 0)
-                *ret_admin |= gid == admin_gid && admin_gid != (gid_t)-1;
-        if (r >= 0)
-                r = sd_bus_message_exit_container(m);
-        return r < 0 ? r : sd_bus_message_exit_container(m);
+                r = sd_bus_message_read_array(m, 'u', &groups, &size);
+        if (r < 0)
+                return r;
+        free(s->groups);
+        s->groups = size > 0 ? malloc(size) : NULL;
+        s->caller.n_groups = s->groups ? size / sizeof(gid_t) : 0;
+        if (s->groups)
+                memcpy(s->groups, groups, size);
+        return size > 0 && !s->groups ? -ENOMEM : sd_bus_message_exit_container(m);
+}
+
+static bool is_admin(const BusSender *s, uid_t uid)
+{
+        gid_t admins = s->bus->admin_gid;
+        bool found = uid == 0;
+
+        for (size_t i = 0; i < s->caller.n_groups && admins != (gid_t)-1; i++)
+                found |= s->groups[i] == admins;
+        return found;
 }
 
 /* a{sv}: of it UnixUserID, without which we do not know who it is, and UnixGroupIDs. */
-static int read_credentials(sd_bus_message *m, gid_t admin_gid, Caller *ret)
+static int read_credentials(sd_bus_message *m, BusSender *s)
 {
         const char *key;
         uint32_t uid = 0;
-        bool has_uid = false, admin = false;
+        bool has_uid = false;
 
         int r = sd_bus_message_enter_container(m, 'a', "{sv}");
         while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
@@ -89,7 +104,7 @@ static int read_credentials(sd_bus_message *m, gid_t admin_gid, Caller *ret)
                         r = sd_bus_message_read(m, "v", "u", &uid);
                         has_uid = r > 0;
                 } else if (strcmp(key, "UnixGroupIDs") == 0)
-                        r = read_groups(m, admin_gid, &admin);
+                        r = read_groups(m, s);
                 else
                         r = sd_bus_message_skip(m, "v");
                 if (r >= 0)
@@ -99,7 +114,9 @@ static int read_credentials(sd_bus_message *m, gid_t admin_gid, Caller *ret)
                 return r;
         if (!has_uid)
                 return -ENODATA;
-        *ret = (Caller){ .uid = uid, .admin = uid == 0 || admin };
+        s->caller.uid = uid;
+        s->caller.groups = s->groups;
+        s->caller.admin = is_admin(s, uid);
         return 0;
 }
 
@@ -130,7 +147,7 @@ static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *reter
         s->query = sd_bus_slot_unref(s->query);
         int r = -sd_bus_message_get_errno(m);
         if (r >= 0)
-                r = read_credentials(m, s->bus->admin_gid, &s->caller);
+                r = read_credentials(m, s);
         if (r < 0) {
                 log_debug_errno(r, "bus: cannot learn who %s is", s->name);
                 fail_waiting(s, r);

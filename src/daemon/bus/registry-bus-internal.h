@@ -43,6 +43,7 @@ typedef struct BusSender {
         char *name;     /* unique name */
         ListLink calls; /* BusCall: all that are not answered */
         unsigned n_calls;
+        gid_t *groups;      /* owned; `caller` borrows them */
         bool known;         /* `caller` is filled */
         sd_bus_slot *query; /* the bus is being asked who this is */
         Caller caller;

@@ -22,6 +22,7 @@
 #include "common/error-table.h"
 #include "common/task-id.h"
 #include "daemon/loop/reconnect.h"
+#include "daemon/policy/policy.h"
 
 #define RECONNECT_MIN_USEC (20 * USEC_PER_MSEC)
 /* Nothing can be started while it is away, and a failed connect(2) is a few microseconds. */
@@ -355,6 +356,23 @@ static int on_launched(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
         return 0;
 }
 
+static int append_limits(sd_bus_message *m, const LaunchRequest *q)
+{
+        int r;
+
+        if ((r = sd_bus_message_open_container(m, 'e', "sv")) < 0 ||
+            (r = sd_bus_message_append(m, "s", "limits")) < 0 ||
+            (r = sd_bus_message_open_container(m, 'v', "a(ss)")) < 0 ||
+            (r = sd_bus_message_open_container(m, 'a', "(ss)")) < 0)
+                return r;
+        for (size_t i = 0; i < q->n_limits; i++)
+                if ((r = sd_bus_message_append(m, "(ss)", q->limits[i].name, q->limits[i].value)) < 0)
+                        return r;
+        if ((r = sd_bus_message_close_container(m)) < 0 || (r = sd_bus_message_close_container(m)) < 0)
+                return r;
+        return sd_bus_message_close_container(m);
+}
+
 static int append_added(sd_bus_message *m, const LaunchRequest *q)
 {
         int r;
@@ -365,6 +383,8 @@ static int append_added(sd_bus_message *m, const LaunchRequest *q)
             (r = sd_bus_message_append(m, "{sv}", "grace", "t", q->grace_usec)) < 0 ||
             (r = sd_bus_message_append(m, "{sv}", "output_cap", "t", q->output_cap_bytes)) < 0 ||
             (r = sd_bus_message_append(m, "{sv}", "priority", "u", q->priority)) < 0)
+                return r;
+        if (q->n_limits > 0 && (r = append_limits(m, q)) < 0)
                 return r;
         if (q->deadline_boottime != USEC_INFINITY &&
             (r = sd_bus_message_append(m, "{sv}", "deadline", "t", q->deadline_boottime)) < 0)

@@ -49,7 +49,9 @@ typedef struct LaunchRequest {
         usec_t deadline_boottime; /* backstop; USEC_INFINITY: none */
         usec_t grace_usec;
         uint64_t output_cap_bytes;
-        unsigned priority;    /* 1 to 10 */
+        unsigned priority;                /* 1 to 10 */
+        const struct PolicyLimit *limits; /* that restrict further; borrowed */
+        size_t n_limits;
         const int *stdio_fds; /* borrowed */
         size_t n_stdio_fds;
 } LaunchRequest;

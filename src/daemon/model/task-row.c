@@ -11,13 +11,13 @@
 #include <errno.h>
 #include <string.h>
 
-#define FIXED_JSON_BYTES 2800 /* names, numbers, and a usage with all fields and sources */
+#define FIXED_JSON_BYTES 2900 /* names, numbers, and a usage with all fields and sources */
 
 static const size_t task_strings[] = {
         offsetof(TaskRow, task_id),  offsetof(TaskRow, subsystem),   offsetof(TaskRow, task_type),
         offsetof(TaskRow, title),    offsetof(TaskRow, description), offsetof(TaskRow, created_by),
         offsetof(TaskRow, metadata), offsetof(TaskRow, argv),        offsetof(TaskRow, cwd),
-        offsetof(TaskRow, message),  offsetof(TaskRow, cgroup),
+        offsetof(TaskRow, message),  offsetof(TaskRow, cgroup),      offsetof(TaskRow, policy_hash),
 };
 
 static const size_t attempt_strings[] = {

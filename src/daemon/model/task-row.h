@@ -16,6 +16,7 @@
 #define TASK_TITLE_MAX       1024
 #define TASK_DESCRIPTION_MAX 8192
 #define TASK_CREATED_BY_MAX  256
+#define TASK_SLA_MAX         128
 #define TASK_METADATA_MAX    (64 * 1024)
 #define TASK_METADATA_DEPTH  32 /* nesting of objects and lists */
 #define TASK_MESSAGE_MAX     1024
@@ -62,6 +63,8 @@ typedef struct TaskRow {
         char *cwd;
         uint8_t content_hash
                         [32]; /* SHA-256 of what Run was asked: the same id and content is the same task */
+
+        char *policy_hash; /* of the policy in force when it was created; NULL */
 
         TaskState status;
         TaskOutcome outcome;

@@ -133,6 +133,7 @@ typedef struct PolicyStuck { /* 0: rule not in force */
 
 typedef struct TaskPolicy {
         unsigned n_ref;
+        bool stored;   /* the database has it: a note of who stores */
         char hash[65]; /* SHA-256 of the JSON text, hexadecimal */
 
         const char *backend; /* NULL: not said */

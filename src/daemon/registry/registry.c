@@ -62,12 +62,19 @@ static Task *task_free(Task *t)
 }
 DEFINE_CLEANUP_FUNC(Task *, task_free)
 
+static void release(const Registry *r, Task *t)
+{
+        if (r->config.release)
+                r->config.release(t);
+        task_free(t);
+}
+
 Registry *registry_free(Registry *r)
 {
         if (!r)
                 return NULL;
         HASH_FOREACH(r->tasks, Task, t)
-                task_free(t);
+                release(r, t);
         hash_free(r->tasks);
         free(r->uids);
         free(r);
@@ -174,5 +181,5 @@ void registry_remove(Registry *r, Task *t)
 
         uid_count_drop(r, t->row.owner_uid);
         hash_remove(r->tasks, t->row.task_id);
-        task_free(t);
+        release(r, t);
 }

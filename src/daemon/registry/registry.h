@@ -16,6 +16,7 @@
 
 typedef struct Registry Registry;
 typedef struct Task Task;
+typedef struct TaskPolicy TaskPolicy; /* daemon/policy */
 
 /* What is happening to a task besides its state: at most one act of each kind at a time. */
 #define TASK_DOING_INSERT (1U << 0) /* its row is being committed */
@@ -34,6 +35,8 @@ struct Task {
         int *stdio_fds; /* owned */
         size_t n_stdio_fds;
 
+        TaskPolicy *policy; /* what was in force when it was created: a reference; NULL: nothing was known of it */
+
         /* Lists of the service: who waits for the answer of Run, who for the end. Empty when the task is freed. */
         ListLink runs;
         ListLink waits;
@@ -48,6 +51,7 @@ typedef struct RegistryConfig {
         const Clock *clock;
         unsigned tasks_per_uid; /* open tasks of one uid other than root; 0: no limit */
         uint8_t boot_id[16];
+        void (*release)(Task *t); /* before a task is freed: gives up what belongs to other parts; NULL: nothing does */
 } RegistryConfig;
 
 int registry_new(const RegistryConfig *config, Registry **ret);

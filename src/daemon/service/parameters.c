@@ -20,7 +20,7 @@
 typedef struct RunParameters {
         int64_t spec, priority;
         json_t *stdio, *metadata;
-        const char *subsystem, *task_type, *title, *description, *created_by, *backend;
+        const char *subsystem, *task_type, *title, *description, *created_by, *backend, *sla;
 } RunParameters;
 
 #define FIELD(member, type, flags)                                                    \
@@ -38,6 +38,7 @@ static const JsonField run_fields[] = {
         FIELD(priority, INTEGER, 0),
         FIELD(backend, STRING, 0),
         FIELD(metadata, OBJECT, 0),
+        FIELD(sla, STRING, 0),
 };
 #undef FIELD
 
@@ -136,6 +137,7 @@ int run_parameters_parse(json_t *parameters, take_fd_t take_fd, void *userdata, 
         q.description = p.description;
         q.created_by = p.created_by;
         q.backend = p.backend;
+        q.sla = p.sla;
         q.priority = p.priority == PRIORITY_ABSENT ? 0 : (int)p.priority;
         q.metadata = *ret_metadata;
         *ret = q;

@@ -95,20 +95,26 @@ int service_recover(Service *s, ReeveError *reterr)
 {
         StoreOpenTask *open_tasks = NULL;
         size_t n = 0;
+        Hash *policies;
 
         assert(s);
 
         int r = store_load_open_tasks(s->store, &open_tasks, &n, reterr);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < n; i++) {
+        policies = hash_new();
+        if (!policies)
+                r = reeve_error_errno(reterr, ENOMEM, NULL, "cannot recover");
+        for (size_t i = 0; r >= 0 && i < n; i++) {
                 Task *t;
                 r = registry_add(s->registry, open_tasks[i].row, &t, reterr);
                 if (r < 0)
                         break;
+                t->policy = service_recover_policy(policies, t->row.policy_hash, open_tasks[i].policy);
                 if (t->row.status == TASK_PENDING && restore_start(t, open_tasks + i) < 0)
                         log_debug("%s: cannot be launched any more", t->row.task_id);
         }
+        service_forget_recovered(policies);
         store_open_tasks_free(open_tasks, n);
         if (r < 0)
                 return r;

@@ -27,6 +27,7 @@ RunOp *run_op_free(RunOp *op)
         if (!op)
                 return NULL;
         task_row_done(&op->row);
+        task_policy_unref(op->policy);
         free(op->spec);
         fd_close(op->spec_fd);
         for (size_t i = 0; i < op->n_stdio_fds; i++)
@@ -64,20 +65,23 @@ static RecordBackend backend_from_name(const char *name)
         return b;
 }
 
-/* What was asked for, or what the specification cannot do without. */
-static int choose_backend(TaskRow *row, const RunRequest *q, const Spec *spec, const Caller *caller,
+/* What was asked for, or what the specification cannot do without; NULL: neither. */
+static int wanted_backend(const RunRequest *q, const Spec *spec, const char **ret, ReeveError *reterr)
+{
+        const char *scope = spec_wants_scope(spec) ? record_backend_name(RECORD_BACKEND_SCOPE) : NULL;
+
+        *ret = q->backend && q->backend[0] ? q->backend : scope;
+        if (scope && !streq(*ret, scope))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                                       "a slice and unit properties want backend scope, not %s", *ret);
+        return 0;
+}
+
+static int choose_backend(TaskRow *row, const TaskPolicy *p, const RunRequest *q, const Caller *caller,
                           ReeveError *reterr)
 {
-        bool wants_scope = spec_wants_scope(spec);
-
-        row->has_backend = wants_scope || (q->backend && q->backend[0]);
-        row->backend = q->backend && q->backend[0] ? backend_from_name(q->backend)
-                       : wants_scope               ? RECORD_BACKEND_SCOPE
-                                                   : RECORD_BACKEND_CGROUP;
-        if (wants_scope && row->backend != RECORD_BACKEND_SCOPE)
-                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
-                                       "a slice and unit properties want backend scope, not %s",
-                                       record_backend_name(row->backend));
+        row->has_backend = p->backend;
+        row->backend = p->backend ? backend_from_name(p->backend) : RECORD_BACKEND_CGROUP;
         /* Elsewhere weights compete among the tasks of one uid, in a scope with everybody's. */
         if (row->backend == RECORD_BACKEND_SCOPE && q->priority > TASK_PRIORITY_NORMAL && caller->uid != 0)
                 return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "priority",
@@ -107,6 +111,7 @@ static int check_request(const RunRequest *q, ReeveError *reterr)
         if ((r = check_text("title", q->title, TASK_TITLE_MAX, reterr)) < 0 ||
             (r = check_text("description", q->description, TASK_DESCRIPTION_MAX, reterr)) < 0 ||
             (r = check_text("created_by", q->created_by, TASK_CREATED_BY_MAX, reterr)) < 0 ||
+            (r = check_text("sla", q->sla, TASK_SLA_MAX, reterr)) < 0 ||
             (r = check_text("metadata", q->metadata, TASK_METADATA_MAX, reterr)) < 0 ||
             (r = check_depth(q->metadata, reterr)) < 0)
                 return r;
@@ -218,8 +223,8 @@ static void hash_field(crypto_hash_sha256_state *h, const char *text)
 
 static void hash_request(const RunRequest *q, const char *spec, size_t spec_size, uint8_t ret[32])
 {
-        const char *const fields[] = { q->subsystem,  q->task_type, q->title,   q->description,
-                                       q->created_by, q->backend,   q->metadata };
+        const char *const fields[] = { q->subsystem,  q->task_type, q->title,    q->description,
+                                       q->created_by, q->backend,   q->metadata, q->sla };
         unsigned char priority = (unsigned char)q->priority;
         crypto_hash_sha256_state h;
 
@@ -239,9 +244,7 @@ static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t o
         row->owner_uid = owner;
         row->run_uid = spec->uid;
         row->run_gid = spec->gid;
-        row->priority = q->priority ?: TASK_PRIORITY_NORMAL;
         row->status = TASK_PENDING;
-        row->attempts = spec->attempts;
 
         r |= copy_string(&row->task_id, spec->task_id);
         r |= copy_string(&row->subsystem, q->subsystem);
@@ -253,6 +256,36 @@ static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t o
         row->argv = argv_text(spec);
         row->cwd = lossy_text(spec->cwd);
         return r < 0 || !row->argv || !row->cwd ? -ENOMEM : 0;
+}
+
+/* What the policy makes of the request: it may refuse it, and says what the request leaves open. */
+static int apply_policy(RunOp *op, const Caller *caller, const RunRequest *q, const Spec *spec,
+                        ReeveError *reterr)
+{
+        PolicyLimit limits[SPEC_LIMITS_MAX];
+        TaskRow *row = &op->row;
+        PolicyQuery query = { .subsystem = q->subsystem,
+                              .task_type = q->task_type,
+                              .title = q->title,
+                              .created_by = q->created_by,
+                              .launched = true,
+                              .priority = q->priority,
+                              .sla = q->sla,
+                              .attempts = spec->attempts,
+                              .limits = limits,
+                              .n_limits = spec->n_limits };
+        int r;
+
+        for (size_t i = 0; i < spec->n_limits; i++)
+                limits[i] = (PolicyLimit){ .name = spec->limits[i].name, .value = spec->limits[i].value };
+        if ((r = wanted_backend(q, spec, &query.backend, reterr)) < 0 ||
+            (r = service_resolve_policy(op->service, caller, &query, &op->policy, reterr)) < 0 ||
+            (r = choose_backend(row, op->policy, q, caller, reterr)) < 0)
+                return r;
+        row->priority = op->policy->priority ?: TASK_PRIORITY_NORMAL;
+        row->attempts = MIN(spec->attempts, op->policy->retry.attempts);
+        row->policy_hash = strdup(op->policy->hash);
+        return row->policy_hash ? 0 : reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another request");
 }
 
 RunOp *run_op_new(Service *s, RunRequest *q, service_task_t callback, void *userdata)
@@ -281,8 +314,7 @@ int run_op_check(RunOp *op, const Caller *caller, const RunRequest *q, ReeveErro
         if ((r = check_request(q, reterr)) < 0 ||
             (r = spec_open(op->spec_fd, &author, &op->spec, &op->spec_size, reterr)) < 0 ||
             (r = spec_parse(&spec, op->spec, op->spec_size, reterr)) < 0 ||
-            (r = check_stdio(&spec, op, reterr)) < 0 ||
-            (r = choose_backend(&op->row, q, &spec, caller, reterr)) < 0)
+            (r = check_stdio(&spec, op, reterr)) < 0)
                 return r;
         if (author != caller->uid)
                 return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "spec",
@@ -291,5 +323,7 @@ int run_op_check(RunOp *op, const Caller *caller, const RunRequest *q, ReeveErro
         if (fill_row(&op->row, q, &spec, author) < 0)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another request");
         hash_request(q, op->spec, op->spec_size, op->row.content_hash);
-        return 0;
+        if (registry_get(op->service->registry, op->row.task_id))
+                return 0; /* whether it is the same request again is not the policy's business */
+        return apply_policy(op, caller, q, &spec, reterr);
 }

@@ -10,6 +10,7 @@ typedef struct RunOp {
         Service *service;
         ServiceHeld held;
         TaskRow row;
+        TaskPolicy *policy; /* NULL: an open task has the id already */
         char *spec;
         size_t spec_size;
         int spec_fd;

@@ -214,6 +214,8 @@ void service_launch(Service *s, Task *t)
                 .grace_usec = s->settings.grace_usec,
                 .output_cap_bytes = s->settings.output.cap_bytes,
                 .priority = (unsigned)t->row.priority,
+                .limits = t->policy ? t->policy->limits : NULL,
+                .n_limits = t->policy ? t->policy->n_limits : 0,
                 .stdio_fds = t->stdio_fds,
                 .n_stdio_fds = t->n_stdio_fds,
         };
@@ -239,7 +241,7 @@ static int write_insert(Service *s, Task *t, const RunOp *op)
                         store_write_new(s->store, STORE_WRITE_REFUSABLE, on_inserted, done);
         if (!w)
                 return -ENOMEM;
-        if ((r = store_write_insert_task(w, &t->row)) < 0 ||
+        if ((r = store_write_insert_task(w, &t->row)) < 0 || (r = service_write_policy(w, t->policy)) < 0 ||
             (r = store_write_spec(w, t->row.task_id, op->spec, op->spec_size, t->ticket,
                                   sizeof(t->ticket))) < 0 ||
             (r = service_write_event(w, done, t, "task.created", t->row.created_realtime)) < 0 ||
@@ -321,6 +323,7 @@ static void on_inserted(const ReeveError *error, int64_t last_event, void *userd
                 return;
         }
         CRASH_POINT("reeved", "inserted");
+        service_policy_stored(t->policy);
         service_publish(s, last_event, op, &t->row);
         if (t->row.cancel_requested)
                 service_carry_out_cancel(s, t);
@@ -364,6 +367,7 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
 
         memcpy(t->ticket, ticket, sizeof(t->ticket));
         t->has_ticket = true;
+        t->policy = TAKE_PTR(op->policy);
         t->spec_fd = TAKE_FD(op->spec_fd);
         t->stdio_fds = TAKE_PTR(op->stdio_fds);
         t->n_stdio_fds = op->n_stdio_fds;

@@ -7,6 +7,7 @@
  *     run.c      it is authorised, committed, launched                            pending -> active
  *     finish.c   its record says ended (or nothing will ever come): committed    -> completed, failed, cancelled, lost
  *     control.c  signals, freezing, cancelling
+ *     policy.c   the policy in force, and what of it applies to a task
  *     hold.c     requests that wait while the connection to the launcher is being made
  *     recover.c  the same from rows, records and live cgroups after a restart of ours, the launcher's or the machine's
  *
@@ -16,9 +17,12 @@
 #include "basic/prioq.h"
 #include "daemon/launch/launcher-client.h"
 #include "daemon/launch/record-watch.h"
+#include "daemon/policy/policy.h"
 #include "daemon/registry/registry.h"
 #include "daemon/sampler/sampler.h"
 #include "daemon/service/service.h"
+
+typedef struct ServicePolicyLoad ServicePolicyLoad;
 
 struct Service {
         sd_event *event;
@@ -35,6 +39,15 @@ struct Service {
         RecordWatch *records;
         Sampler *sampler;
         int cgroup_fd; /* the cgroup2 mount; -EBADF: none */
+
+        struct {
+                Policy *current;  /* NULL: the files did not load at the start */
+                ReeveError error; /* of the last load; code NONE: it went well */
+                usec_t loaded_realtime;
+                ServicePolicyLoad *load; /* that is under way */
+                ListLink served;         /* PolicyWaiter: who is answered by it */
+                ListLink waiting;        /* and who came after it began */
+        } policy;
 
         ListLink monitors;      /* ServiceMonitor */
         bool publishing;        /* their list is being walked */
@@ -79,6 +92,25 @@ void service_launch(Service *s, Task *t);
 void service_answer_runs(Service *s, Task *t, const ReeveError *error);
 /* Frees them without an answer. */
 void service_drop_runs(Task *t);
+
+/* ---- policy.c ---- */
+
+/* At the start. A policy that does not load is no failure: then new work is refused. */
+void service_load_policy(Service *s);
+void service_drop_policy(Service *s);
+/* What applies to a task that this caller wants: fills uid and groups of the query. */
+int service_resolve_policy(Service *s, const Caller *caller, PolicyQuery *q, TaskPolicy **ret,
+                           ReeveError *reterr);
+/* Adds the policy (may be NULL) to a write, unless the database has it. */
+int service_write_policy(StoreWrite *w, const TaskPolicy *p);
+/* That write was committed. */
+void service_policy_stored(TaskPolicy *p);
+/* RegistryConfig.release */
+void service_release_task(Task *t);
+/* The policy of a task that was open when we stopped; tasks with the same hash share it through `known`. */
+TaskPolicy *service_recover_policy(Hash *known, const char *hash, const char *text);
+/* Frees the table, when all tasks have theirs. */
+void service_forget_recovered(Hash *known);
 
 /* ---- finish.c ---- */
 

@@ -32,7 +32,7 @@ static int open_store(Service *s, ReeveError *reterr)
 
 static int open_registry(Service *s, ReeveError *reterr)
 {
-        RegistryConfig config = { .clock = s->clock };
+        RegistryConfig config = { .clock = s->clock, .release = service_release_task };
         sd_id128_t boot;
 
         int r = sd_id128_get_boot(&boot);
@@ -91,6 +91,7 @@ int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr)
         s->cgroup_fd = -EBADF;
         list_init(&s->monitors);
         list_init(&s->outputs);
+        service_load_policy(s);
         list_init(&s->held);
 
         r = cgroup_open_mount(&s->cgroup_fd, NULL);
@@ -139,6 +140,7 @@ Service *service_free(Service *s)
         record_watch_free(s->records);
         store_close(s->store);
         registry_free(s->registry);
+        service_drop_policy(s);
         prioq_free(s->kills);
         sd_event_source_disable_unref(s->snapshots_source);
         sd_event_source_disable_unref(s->kill_timer);

@@ -22,7 +22,9 @@ typedef struct Service Service;
 /* Who asks: credentials of the peer, from the kernel. */
 typedef struct Caller {
         uid_t uid;
-        bool admin; /* root, or in group reeve-admin */
+        bool admin;          /* root, or in group reeve-admin */
+        const gid_t *groups; /* all of them, for Run; borrowed for the call. NULL: not looked at */
+        size_t n_groups;
 } Caller;
 
 /* May the caller see what is private of the task, and act on it? */
@@ -35,6 +37,7 @@ typedef struct ServiceReports {
         void (*task_ended)(const TaskRow *task, void *userdata); /* and that is durable */
         void (*task_not_stored)(const TaskRow *task, const ReeveError *error, void *userdata);
         void (*launcher_away)(void *userdata);
+        void (*policy_refused)(const ReeveError *error, void *userdata);
         void *userdata;
 } ServiceReports;
 
@@ -63,6 +66,7 @@ typedef struct RunRequest {
         const char *subsystem, *task_type, *title, *description, *created_by, *backend;
         const char *metadata; /* JSON text of an object */
         int priority;         /* 0: not given */
+        const char *sla;      /* deadline, as --sla= has it */
 } RunRequest;
 
 typedef void (*service_task_t)(const ReeveError *error, const TaskRow *task, void *userdata);
@@ -129,6 +133,9 @@ void service_freeze(Service *s, const Caller *caller, const char *task_id, bool 
 /* Answers when the wish is durable; the end comes later. `reason` may be NULL. */
 void service_cancel(Service *s, const Caller *caller, const char *task_id, const char *reason,
                     service_done_t callback, void *userdata);
+
+/* Reads policy.d again; answers when it is in force, or why it is not. `caller` NULL: a signal; `callback` may be NULL. */
+void service_reload_policy(Service *s, const Caller *caller, service_done_t callback, void *userdata);
 
 /* `path` NULL: into the instance's backup folder, under the time's name; or, with `pass`, without a name. */
 void service_backup(Service *s, const Caller *caller, const char *path, bool pass, store_backup_t callback,

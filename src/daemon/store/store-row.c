@@ -90,6 +90,7 @@ static void put_task_fixed(Binder *b, const TaskRow *t)
         put_text(b, TASK_COLUMN_CWD, t->cwd);
         put_blob(b, TASK_COLUMN_CONTENT_HASH, t->content_hash, sizeof(t->content_hash));
         put_int(b, TASK_COLUMN_VERIFY_COMMANDS, t->verify_commands);
+        put_text(b, TASK_COLUMN_POLICY_HASH, t->policy_hash);
         put_int(b, TASK_COLUMN_CREATED_AT, (int64_t)t->created_realtime);
         put_int(b, TASK_COLUMN_CREATED_BOOTTIME, (int64_t)t->created_boottime);
 }
@@ -293,6 +294,7 @@ static int get_task_texts(sqlite3_stmt *st, TaskRow *t)
                 { TASK_COLUMN_CWD, &t->cwd },
                 { TASK_COLUMN_MESSAGE, &t->message },
                 { TASK_COLUMN_CGROUP, &t->cgroup },
+                { TASK_COLUMN_POLICY_HASH, &t->policy_hash },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {

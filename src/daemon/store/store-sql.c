@@ -48,6 +48,8 @@ static const char *const texts[_STORE_STATEMENT_MAX] = {
                         COMMA_SET) USAGE_FIELDS(COMMA_USAGE_SET) " WHERE task_id = ?",
         [STORE_SQL_PUT_SPEC] = "INSERT INTO task_specs (task_id, spec, ticket) VALUES (?, ?, ?)",
         [STORE_SQL_ERASE_SPEC] = "DELETE FROM task_specs WHERE task_id = ?",
+        [STORE_SQL_PUT_POLICY] =
+                        "INSERT INTO task_policies (hash, policy) VALUES (?, ?) ON CONFLICT DO NOTHING",
         [STORE_SQL_PUT_ATTEMPT] =
                         "INSERT INTO task_attempts (task_id, attempt, usage_sources" ATTEMPT_COLUMNS(
                                         COMMA_NAME) USAGE_NAMES
@@ -95,13 +97,15 @@ static const char *const texts[_STORE_STATEMENT_MAX] = {
                                     "FROM task_verifications WHERE task_id = ? ORDER BY attempt, rule",
         [STORE_SQL_SPEC] = "SELECT spec, ticket FROM task_specs WHERE task_id = ?",
         /* From the counters to the few tasks that are open; the cross join keeps that order. */
-        [STORE_SQL_OPEN_TASKS] = "SELECT " TASK_NAMES_PREFIXED ", s.spec, s.ticket FROM task_counts AS c "
-                                 "CROSS JOIN task_registry AS t INDEXED BY task_registry_group "
-                                 "ON t.subsystem = c.subsystem AND t.task_type = c.task_type "
-                                 "AND t.owner_uid = c.owner_uid AND t.status = c.status "
-                                 "LEFT JOIN task_specs AS s ON s.task_id = t.task_id "
-                                 "WHERE c.status IN ('pending', 'active', 'verifying') AND c.tasks > 0 "
-                                 "ORDER BY t.seq",
+        [STORE_SQL_OPEN_TASKS] =
+                        "SELECT " TASK_NAMES_PREFIXED ", s.spec, s.ticket, p.policy FROM task_counts AS c "
+                        "CROSS JOIN task_registry AS t INDEXED BY task_registry_group "
+                        "ON t.subsystem = c.subsystem AND t.task_type = c.task_type "
+                        "AND t.owner_uid = c.owner_uid AND t.status = c.status "
+                        "LEFT JOIN task_specs AS s ON s.task_id = t.task_id "
+                        "LEFT JOIN task_policies AS p ON p.hash = t.policy_hash "
+                        "WHERE c.status IN ('pending', 'active', 'verifying') AND c.tasks > 0 "
+                        "ORDER BY t.seq",
         [STORE_SQL_LAST_EVENT] = "SELECT seq FROM sqlite_sequence WHERE name = 'task_events'",
         [STORE_SQL_DATABASE_BYTES] =
                         "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",

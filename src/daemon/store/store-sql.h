@@ -22,6 +22,7 @@
         X(CWD, "cwd")                         \
         X(CONTENT_HASH, "content_hash")       \
         X(VERIFY_COMMANDS, "verify_commands") \
+        X(POLICY_HASH, "policy_hash")         \
         X(CREATED_AT, "created_at")           \
         X(CREATED_BOOTTIME, "created_boottime")
 
@@ -124,6 +125,7 @@ typedef enum CountColumn {
 /* Columns that OPEN_TASKS has behind those of a task. */
 #define OPEN_COLUMN_SPEC   (_TASK_COLUMN_MAX)
 #define OPEN_COLUMN_TICKET (_TASK_COLUMN_MAX + 1)
+#define OPEN_COLUMN_POLICY (_TASK_COLUMN_MAX + 2)
 
 typedef enum StoreStatement {
         /* transactions */
@@ -140,6 +142,7 @@ typedef enum StoreStatement {
         STORE_SQL_UPDATE_TASK, /* parameters: from TASK_COLUMN_USAGE_SOURCES on, then the id */
         STORE_SQL_PUT_SPEC,    /* id, spec, ticket */
         STORE_SQL_ERASE_SPEC,  /* id */
+        STORE_SQL_PUT_POLICY,  /* hash, policy */
         STORE_SQL_PUT_ATTEMPT, /* parameters: the index of the column + 1 */
         STORE_SQL_INSERT_SNAPSHOT,
         STORE_SQL_INSERT_EVENT,     /* parameters: the index of the column */

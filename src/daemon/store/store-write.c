@@ -23,6 +23,7 @@ typedef enum StoreOpKind {
         STORE_OP_UPDATE_TASK,
         STORE_OP_PUT_SPEC,
         STORE_OP_ERASE_SPEC,
+        STORE_OP_PUT_POLICY,
         STORE_OP_PUT_ATTEMPT,
         STORE_OP_INSERT_SNAPSHOT,
         STORE_OP_INSERT_EVENT,
@@ -46,6 +47,11 @@ typedef struct SpecOp {
         void *spec, *ticket;
         size_t spec_size, ticket_size;
 } SpecOp;
+
+typedef struct PolicyOp {
+        StoreOp op;
+        char *hash, *policy;
+} PolicyOp;
 
 typedef struct AttemptOp {
         StoreOp op;
@@ -232,6 +238,22 @@ int store_write_erase_spec(StoreWrite *w, const char *task_id)
         return 0;
 }
 
+int store_write_policy(StoreWrite *w, const char *hash, const char *policy)
+{
+        assert(w);
+        assert(hash);
+        assert(policy);
+
+        PolicyOp *o = arena_alloc(w, sizeof(*o));
+        if (!o)
+                return -ENOMEM;
+        *o = (PolicyOp){ .hash = arena_dup(w, hash), .policy = arena_dup(w, policy) };
+        if (!o->hash || !o->policy)
+                return -ENOMEM;
+        add(w, &o->op, STORE_OP_PUT_POLICY);
+        return 0;
+}
+
 int store_write_attempt(StoreWrite *w, const AttemptRow *a)
 {
         assert(w);
@@ -333,6 +355,7 @@ static const StoreStatement statement_of_op[_STORE_OP_MAX] = {
         [STORE_OP_UPDATE_TASK] = STORE_SQL_UPDATE_TASK,
         [STORE_OP_PUT_SPEC] = STORE_SQL_PUT_SPEC,
         [STORE_OP_ERASE_SPEC] = STORE_SQL_ERASE_SPEC,
+        [STORE_OP_PUT_POLICY] = STORE_SQL_PUT_POLICY,
         [STORE_OP_PUT_ATTEMPT] = STORE_SQL_PUT_ATTEMPT,
         [STORE_OP_INSERT_SNAPSHOT] = STORE_SQL_INSERT_SNAPSHOT,
         [STORE_OP_INSERT_EVENT] = STORE_SQL_INSERT_EVENT,
@@ -349,6 +372,12 @@ static int bind_spec(sqlite3_stmt *st, const SpecOp *o, bool whole)
         return rc;
 }
 
+static int bind_policy(sqlite3_stmt *st, const PolicyOp *o)
+{
+        int rc = sqlite3_bind_text(st, 1, o->hash, -1, SQLITE_STATIC);
+        return rc == SQLITE_OK ? sqlite3_bind_text(st, 2, o->policy, -1, SQLITE_STATIC) : rc;
+}
+
 static int bind_op(sqlite3_stmt *st, StoreOp *op)
 {
         switch (op->kind) {
@@ -360,6 +389,8 @@ static int bind_op(sqlite3_stmt *st, StoreOp *op)
                 return bind_spec(st, container_of(op, SpecOp, op), true);
         case STORE_OP_ERASE_SPEC:
                 return bind_spec(st, container_of(op, SpecOp, op), false);
+        case STORE_OP_PUT_POLICY:
+                return bind_policy(st, container_of(op, PolicyOp, op));
         case STORE_OP_PUT_ATTEMPT:
                 return store_bind_attempt(st, &container_of(op, AttemptOp, op)->row);
         case STORE_OP_INSERT_SNAPSHOT: {

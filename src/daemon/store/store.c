@@ -372,6 +372,7 @@ void store_open_tasks_free(StoreOpenTask *tasks, size_t n)
                         explicit_bzero(tasks[i].spec, tasks[i].spec_size);
                 free(tasks[i].spec);
                 free(tasks[i].ticket);
+                free(tasks[i].policy);
         }
         free(tasks);
 }
@@ -394,6 +395,16 @@ int store_copy_blob(sqlite3_stmt *st, int column, void **ret, size_t *ret_size)
         return 0;
 }
 
+static int copy_text(sqlite3_stmt *st, int column, char **ret)
+{
+        const char *text = (const char *)sqlite3_column_text(st, column);
+
+        if (!text)
+                return sqlite3_column_type(st, column) == SQLITE_NULL ? 0 : -ENOMEM;
+        *ret = strdup(text);
+        return *ret ? 0 : -ENOMEM;
+}
+
 static int read_open_task(sqlite3_stmt *st, StoreOpenTask *ret)
 {
         *ret = (StoreOpenTask){};
@@ -402,6 +413,8 @@ static int read_open_task(sqlite3_stmt *st, StoreOpenTask *ret)
                 r = store_copy_blob(st, OPEN_COLUMN_SPEC, &ret->spec, &ret->spec_size);
         if (r >= 0)
                 r = store_copy_blob(st, OPEN_COLUMN_TICKET, &ret->ticket, &ret->ticket_size);
+        if (r >= 0)
+                r = copy_text(st, OPEN_COLUMN_POLICY, &ret->policy);
         return r;
 }
 

@@ -65,6 +65,8 @@ int store_write_update_task(StoreWrite *w, const TaskRow *t);
 int store_write_spec(StoreWrite *w, const char *task_id, const void *spec, size_t spec_size,
                      const void *ticket, size_t ticket_size);
 int store_write_erase_spec(StoreWrite *w, const char *task_id);
+/* What is in force for tasks (JSON), under its hash; does nothing if it is there. */
+int store_write_policy(StoreWrite *w, const char *hash, const char *policy);
 /* Insert or replace by (task_id, attempt). */
 int store_write_attempt(StoreWrite *w, const AttemptRow *a);
 int store_write_snapshot(StoreWrite *w, const char *task_id, const SnapshotRow *s);
@@ -161,6 +163,7 @@ typedef struct StoreOpenTask {
         size_t spec_size;
         void *ticket;
         size_t ticket_size;
+        char *policy; /* NULL: it has none */
 } StoreOpenTask;
 
 /* Every task that has not ended. The array and everything in it is the caller's: store_open_tasks_free(). */

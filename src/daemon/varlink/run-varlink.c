@@ -14,6 +14,7 @@ ADAPTER_HANDLER(adapter_run)
 {
         RegistryVarlink *v = ASSERT_PTR(userdata);
         _cleanup_free_ char *metadata = NULL;
+        _cleanup_free_ gid_t *groups = NULL;
         ReeveError e = REEVE_ERROR_NULL;
         RunRequest q;
 
@@ -24,6 +25,10 @@ ADAPTER_HANDLER(adapter_run)
                 run_request_drop(&q);
                 return 0;
         }
-        service_run(v->service, &pending->caller, &q, pending_reply_task, pending);
+        /* A peer that has gone is in no group, which allows it nothing. */
+        Caller caller = pending->caller;
+        if (varlink_call_peer_groups(call, &groups, &caller.n_groups) >= 0)
+                caller.groups = groups;
+        service_run(v->service, &caller, &q, pending_reply_task, pending);
         return 0;
 }

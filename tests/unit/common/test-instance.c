@@ -36,6 +36,7 @@ static void test_system(void **state _unused_)
         expect_path(&i, INSTANCE_STATE, "/var/lib/reeve");
         expect_path(&i, INSTANCE_LAUNCHER_STATE, "/var/lib/reeve-launcher");
         expect_path(&i, INSTANCE_CHECKS, "/etc/reeve/checks");
+        expect_path(&i, INSTANCE_POLICY, "/etc/reeve/policy.d");
         expect_path(&i, INSTANCE_HOOKS, "/etc/reeve/hooks");
         assert_ok(instance_init(&i, NULL, "reeve-test", &e), e);
         assert_string_equal(i.prefix, "reeve-test");

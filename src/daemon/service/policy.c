@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The policy in force, and how it is replaced.
+ *
+ * Files are read on a reader thread, never on the loop: names of users may have to come from a directory server. Whoever
+ * asks for a reload is answered with the load that began after he asked: files that he changed before are in it. What
+ * does not load leaves the old policy in force, and the error goes to the journal and into the answer.
+ *
+ * At the start there may be no old policy. Then reeved serves all the same: running tasks must be supervised, with the
+ * policies that the database has of them, and stopping everything would punish those who did nothing wrong. But without a
+ * policy nothing new may begin, lest a typing error lift every limit: new work is refused with PolicyViolation, which names
+ * the file and the line (docs/adr/0010).
+ *
+ * A task keeps the policy that it was created with. It is stored under its hash, once; after a restart the tasks that
+ * share one share it again. */
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "basic/log.h"
+#include "daemon/service/service-internal.h"
+
+struct ServicePolicyLoad {
+        Service *service;
+        char directory[PATH_MAX];
+        Policy *policy;
+        ReeveError error;
+};
+
+/* Somebody who waits for the end of a load. */
+typedef struct PolicyWaiter {
+        ListLink link;
+        service_done_t callback;
+        void *userdata;
+} PolicyWaiter;
+
+/* ---- loading ---- */
+
+static void load_free(ServicePolicyLoad *l)
+{
+        if (l)
+                policy_unref(l->policy);
+        free(l);
+}
+DEFINE_CLEANUP_FUNC(ServicePolicyLoad *, load_free)
+
+static ServicePolicyLoad *load_new(Service *s)
+{
+        ServicePolicyLoad *l = NEW0(ServicePolicyLoad, 1);
+        if (l) {
+                l->service = s;
+                instance_path(&s->instance, INSTANCE_POLICY, l->directory, sizeof(l->directory));
+        }
+        return l;
+}
+
+/* On a reader thread, but at the start. */
+static int load(void *userdata)
+{
+        ServicePolicyLoad *l = ASSERT_PTR(userdata);
+        return policy_load(l->directory, &l->policy, &l->error);
+}
+
+static void take_over(Service *s, ServicePolicyLoad *l)
+{
+        s->policy.error = l->error;
+        if (!l->policy) {
+                log_full_reeve_error(LOG_ERR, &l->error,
+                                     s->policy.current ? "the policy stays as it is"
+                                                       : "there is no policy, new work is refused");
+                if (s->reports.policy_refused)
+                        s->reports.policy_refused(&l->error, s->reports.userdata);
+                return;
+        }
+        policy_unref(s->policy.current);
+        s->policy.current = TAKE_PTR(l->policy);
+        s->policy.loaded_realtime = clock_realtime(s->clock);
+        const char *const *files;
+        log_info("policy %.12s in force, of %zu files", policy_hash(s->policy.current),
+                 policy_files(s->policy.current, &files));
+}
+
+void service_load_policy(Service *s)
+{
+        assert(s);
+
+        list_init(&s->policy.waiting);
+        list_init(&s->policy.served);
+        _cleanup_(load_freep) ServicePolicyLoad *l = load_new(s);
+        if (!l) {
+                reeve_error_errno(&s->policy.error, ENOMEM, NULL, "cannot read the policy");
+                return;
+        }
+        load(l);
+        take_over(s, l);
+}
+
+static void answer_all(ListLink *waiters, const ReeveError *error)
+{
+        ListLink *link;
+
+        while ((link = list_pop(waiters))) {
+                _cleanup_free_ PolicyWaiter *w = container_of(link, PolicyWaiter, link);
+                w->callback(error, w->userdata);
+        }
+}
+
+static void begin_load(Service *s);
+
+static void on_loaded(int result, void *userdata)
+{
+        ServicePolicyLoad *l = ASSERT_PTR(userdata);
+        Service *s = l->service;
+
+        take_over(s, l);
+        s->policy.load = NULL;
+        answer_all(&s->policy.served, result < 0 ? &l->error : NULL);
+        load_free(l);
+        if (!list_is_empty(&s->policy.waiting))
+                begin_load(s);
+}
+
+static void begin_load(Service *s)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        list_splice(&s->policy.served, &s->policy.waiting);
+        s->policy.load = load_new(s);
+        int r = s->policy.load ? store_work(s->store, load, on_loaded, s->policy.load) : -ENOMEM;
+        if (r >= 0)
+                return;
+        load_free(TAKE_PTR(s->policy.load));
+        reeve_error_errno(&e, r, NULL, "cannot read the policy now");
+        log_full_reeve_error(LOG_ERR, &e, "the policy stays as it is");
+        answer_all(&s->policy.served, &e);
+}
+
+static void ignore_answer(const ReeveError *error, void *userdata) {}
+
+void service_reload_policy(Service *s, const Caller *caller, service_done_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+
+        if (caller && !caller->admin)
+                reeve_error_set(&e, REEVE_ERROR_PERMISSION_DENIED, NULL,
+                                "only root and group reeve-admin may reload the policy");
+        PolicyWaiter *w = e.code == REEVE_ERROR_NONE ? NEW0(PolicyWaiter, 1) : NULL;
+        if (!w) {
+                if (e.code == REEVE_ERROR_NONE)
+                        reeve_error_errno(&e, ENOMEM, NULL, "cannot read the policy");
+                if (callback)
+                        callback(&e, userdata);
+                return;
+        }
+        w->callback = callback ?: ignore_answer;
+        w->userdata = userdata;
+        list_append(&s->policy.waiting, &w->link);
+        if (!s->policy.load)
+                begin_load(s);
+}
+
+void service_drop_policy(Service *s)
+{
+        ListLink *link;
+
+        assert(s);
+
+        while ((link = list_pop(&s->policy.served)) || (link = list_pop(&s->policy.waiting)))
+                free(container_of(link, PolicyWaiter, link));
+        load_free(TAKE_PTR(s->policy.load));
+        s->policy.current = policy_unref(s->policy.current);
+}
+
+/* ---- what applies to a task ---- */
+
+int service_resolve_policy(Service *s, const Caller *caller, PolicyQuery *q, TaskPolicy **ret,
+                           ReeveError *reterr)
+{
+        assert(s);
+        assert(caller);
+        assert(q);
+
+        if (!s->policy.current)
+                return reeve_error_set(reterr, REEVE_ERROR_POLICY_VIOLATION, NULL,
+                                       "no policy is in force, new work is refused until this loads: %s",
+                                       s->policy.error.text);
+        q->uid = caller->uid;
+        q->groups = caller->groups;
+        q->n_groups = caller->n_groups;
+        return policy_resolve(s->policy.current, q, ret, reterr);
+}
+
+int service_write_policy(StoreWrite *w, const TaskPolicy *p)
+{
+        assert(w);
+
+        return p && !p->stored ? store_write_policy(w, p->hash, task_policy_json(p)) : 0;
+}
+
+void service_policy_stored(TaskPolicy *p)
+{
+        if (p)
+                p->stored = true;
+}
+
+void service_release_task(Task *t)
+{
+        assert(t);
+        t->policy = task_policy_unref(t->policy);
+}
+
+/* ---- after a restart ---- */
+
+TaskPolicy *service_recover_policy(Hash *known, const char *hash, const char *text)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(known);
+
+        if (!hash || !text)
+                return NULL;
+        TaskPolicy *p = hash_get(known, hash);
+        if (p)
+                return task_policy_ref(p);
+        if (task_policy_from_json(text, &p, &e) < 0) {
+                log_full_reeve_error(LOG_WARNING, &e, "a stored policy cannot be read");
+                return NULL;
+        }
+        p->stored = true;
+        if (hash_put(known, p->hash, p) >= 0)
+                task_policy_ref(p);
+        return p;
+}
+
+void service_forget_recovered(Hash *known)
+{
+        HASH_FOREACH(known, TaskPolicy, p)
+                task_policy_unref(p);
+        hash_free(known);
+}
