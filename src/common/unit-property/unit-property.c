@@ -195,12 +195,25 @@ static int parse_ports(const char *text, UnitPropertyValue *v)
                                : 0;
 }
 
+/* systemd leaves out, with no more than a warning in its log, what it does not take for the name of an interface: so
+ * the same rules stand here. */
 static int parse_interface(const char *text, UnitPropertyValue *v)
 {
+        static const char *const special[] = { ".", "..", "all", "default" };
+
         v->inverted = text[0] == '~';
         v->text = text + v->inverted;
         size_t n = strlen(v->text);
-        return n == 0 || n > INTERFACE_MAX || v->text[strcspn(v->text, "/ ~")] ? -EINVAL : 0;
+        if (n == 0 || n > INTERFACE_MAX || v->text[strcspn(v->text, "/:% ~")] ||
+            n == strspn(v->text, "0123456789"))
+                return -EINVAL;
+        for (size_t i = 0; i < n; i++)
+                if (v->text[i] < '!' || v->text[i] > '~')
+                        return -EINVAL;
+        for (size_t i = 0; i < ELEMENTSOF(special); i++)
+                if (streq(v->text, special[i]))
+                        return -EINVAL;
+        return 0;
 }
 
 static int parse_node(const char *text, UnitPropertyValue *v)
