@@ -17,7 +17,9 @@
 
 #include <errno.h>
 #include <libcgroup.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "basic/fd.h"
 #include "common/unit-property/unit-property-bus.h"
@@ -75,23 +77,50 @@ int limits_resolve(LimitSettings *s, const SpecLimit *limits, size_t n, uint32_t
         return r;
 }
 
+/* A device that is no disk (a tmpfs has one, too). */
+static int check_disk(const char *name, const char *device, ReeveError *reterr)
+{
+        char path[48];
+
+        snprintf(path, sizeof(path), "/sys/dev/block/%s", device);
+        return !device[0] || access(path, F_OK) >= 0
+                               ? 0
+                               : reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, name,
+                                                 "device %s is no disk of this host", device);
+}
+
+/* That it may be given is known from authorise.c. */
+static int check_property(const SpecLimit *property, uint32_t controllers, ReeveError *reterr)
+{
+        UnitPropertyValue v;
+        UnitProperty p;
+
+        int r = unit_property_find(property->name, &p);
+        if (r >= 0)
+                r = unit_property_parse(&p, property->value, &v);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, property->name, "cannot read a property");
+        CgroupController c = unit_property_controller(&p);
+        if (c != _CGROUP_CONTROLLER_MAX && !(controllers & (UINT32_C(1) << c)))
+                return refuse_without_controller(p.name, c, reterr);
+        return check_disk(p.name, v.device, reterr);
+}
+
 int limits_check_scope(const LimitSettings *s, const Spec *spec, uid_t author, uint32_t controllers,
                        ReeveError *reterr)
 {
-        UnitProperty p;
         int r = 0;
 
         assert(s);
         assert(spec);
 
-        for (size_t i = 0; r >= 0 && i < s->n; i++)
+        for (size_t i = 0; r >= 0 && i < s->n; i++) {
                 r = unit_property_check_limit(s->items[i].kind, &s->items[i].value, author, reterr);
-        for (size_t i = 0; r >= 0 && i < spec->n_properties; i++) {
-                r = unit_property_find(spec->properties[i].name, &p); /* authorise.c has seen it */
-                CgroupController c = unit_property_controller(&p);
-                if (r >= 0 && c != _CGROUP_CONTROLLER_MAX && !(controllers & (UINT32_C(1) << c)))
-                        r = refuse_without_controller(p.name, c, reterr);
+                if (r >= 0)
+                        r = check_disk(s->items[i].kind->name, s->items[i].value.device, reterr);
         }
+        for (size_t i = 0; r >= 0 && i < spec->n_properties; i++)
+                r = check_property(spec->properties + i, controllers, reterr);
         return r;
 }
 

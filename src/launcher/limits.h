@@ -26,8 +26,8 @@ typedef struct LimitSettings {
 int limits_resolve(LimitSettings *s, const SpecLimit *limits, size_t n, uint32_t controllers,
                    ReeveError *reterr);
 
-/* Whether a scope may be given all this, by its author or by reeved for him: what takes from others is root's, and a property
- * without its controller would have no effect, of which systemd tells nobody. Errors have the name as field. */
+/* Whether a scope may be given all this, by its author or by reeved for him: what takes from others is root's, and what
+ * has no controller or disk here would have no effect, of which systemd tells nobody but its log. Errors have the name as field. */
 int limits_check_scope(const LimitSettings *s, const Spec *spec, uid_t author, uint32_t controllers,
                        ReeveError *reterr);
 

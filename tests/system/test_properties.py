@@ -124,6 +124,30 @@ def test_addresses_are_denied(i):
     assert status == 1 and "PermissionError" in out + said, (status, out, said)
 
 
+ENFORCED = {
+    "-pSocketBindDeny=tcp:4000-4099": "s = socket.socket(); s.bind(('127.0.0.1', 4077))",
+    "-pRestrictNetworkInterfaces=~lo": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))",
+    "-pDevicePolicy=strict": "open('/dev/zero')",
+}
+
+
+def test_others_are_in_force(i):
+    """They are programs of the kernel, which a systemd without its BPF framework only logs to be lacking: then they are told here."""
+    i.cli = i.program(REEVE)
+    lacking = []
+    for option, statement in ENFORCED.items():
+        argv = ["python3", "-c", "import socket; " + statement]
+        status, out, said = command(i, "--scope", "-q", argv=argv)
+        equal(f"status without {option}", (status, out + said), (0, ""))
+        status, out, said = command(i, "-q", option, argv=argv)
+        if status == 0:
+            lacking.append(option)
+        else:
+            assert "PermissionError" in out + said, (option, status, out, said)
+    assert "-pDevicePolicy=strict" not in lacking, lacking
+    return f"systemd does not do {' '.join(lacking)} here" if lacking else "all of them"
+
+
 def test_what_is_roots(i):
     expect(i, ["-pIPAddressDeny=any", "-pIPAddressAllow=localhost"],
            {"IPAddressDeny": "0.0.0.0/0 ::/0", "IPAddressAllow": "127.0.0.0/8 ::1/128"})

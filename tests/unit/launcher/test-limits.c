@@ -98,6 +98,8 @@ static void test_scope(void **state)
                 { { NULL, NULL }, { "MemoryZSwapMax", "1" }, ALL, 1000, 0, "" },
                 { { NULL, NULL }, { "MemoryZSwapMax", "1" }, 0, 1000, -EINVAL, "MemoryZSwapMax" },
                 { { NULL, NULL }, { "StartupAllowedCPUs", "1" }, 0, 0, -EINVAL, "StartupAllowedCPUs" },
+                { { NULL, NULL }, { "IODeviceWeight", "0:0 1" }, ALL, 0, -EINVAL, "IODeviceWeight" },
+                { { "IOReadIOPSMax", "0:0 1" }, { NULL, NULL }, ALL, 0, -EINVAL, "IOReadIOPSMax" },
                 { { NULL, NULL }, { "IPAddressDeny", "::/0" }, 0, 1000, 0, "" },
         };
 
