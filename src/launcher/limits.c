@@ -23,6 +23,7 @@
 
 #include "basic/fd.h"
 #include "common/unit-property/unit-property-bus.h"
+#include "launcher/systemd-features.h"
 
 /* A second setting of the same thing leaves the stricter value. -EINVAL: they cannot be compared. */
 static int merge(LimitSettings *all, const LimitSetting *fresh)
@@ -103,6 +104,9 @@ static int check_property(const SpecLimit *property, uint32_t controllers, Reeve
         CgroupController c = unit_property_controller(&p);
         if (c != _CGROUP_CONTROLLER_MAX && !(controllers & (UINT32_C(1) << c)))
                 return refuse_without_controller(p.name, c, reterr);
+        if (unit_property_needs_bpf(&p) && systemd_has_bpf_framework() <= 0)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, p.name,
+                                       "this host's systemd has no BPF framework to enforce it with");
         return check_disk(p.name, v.device, reterr);
 }
 

@@ -142,6 +142,13 @@ CgroupController unit_property_controller(const UnitProperty *p)
         return _CGROUP_CONTROLLER_MAX;
 }
 
+bool unit_property_needs_bpf(const UnitProperty *p)
+{
+        assert(p);
+
+        return p->form == UNIT_PROPERTY_PORTS || p->form == UNIT_PROPERTY_INTERFACE;
+}
+
 /* Copies up to the first of `separators`, which must be there; gives the rest behind it, or NULL. */
 static const char *split(const char *text, const char *separators, char *ret, size_t size)
 {

@@ -66,6 +66,9 @@ int unit_property_find(const char *name, UnitProperty *ret);
  * only logs the rest, so the launcher has to look. */
 CgroupController unit_property_controller(const UnitProperty *p);
 
+/* Whether a systemd that was built without its BPF framework accepts it without effect. */
+bool unit_property_needs_bpf(const UnitProperty *p);
+
 #define UNIT_PROPERTY_LIST_MAX 8192 /* CPUs and nodes that Linux can be built for */
 
 /* A canonical value, read. */
