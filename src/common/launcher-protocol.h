@@ -6,7 +6,9 @@
  *
  *     Authorize   h spec -> ay ticket
  *     Launch      h spec, ay ticket, u attempt, a{sv} added, ah stdio
- *                     -> i pid, t start_ticks, t started_realtime_usec, t started_boottime_usec, s cgroup
+ *                     -> i pid, t start_ticks, t started_realtime_usec, t started_boottime_usec, s cgroup,
+ *                        u net_map_id, t cgroup_id, t net_missed     (a NetRef of common/net/net.h; its map_id is 0 if
+ *                                                                     network traffic of this task is not counted)
  *                 answers when exec succeeded or failed. `added` is all that reeved may add:
  *                     backend s            "cgroup", "scope" or "process" ("" : the best that the host has)
  *                     subsystem s          names the slice of backend scope, which needs it
@@ -40,6 +42,9 @@
  *     Forget      a(su)                    removes records that have ended; unknown ones are ignored
  *     Describe    -> s backend, s pool, u controllers      what this host gives: the best backend, its cgroup pool ("" without
  *                                          one), the controllers that leaves have (1 << CgroupController)
+ *
+ *     Network     -> h map, u map_id       the map with the network counters of tasks, for reading only; Unavailable with
+ *                                          the reason where traffic is not counted
  *
  * Errors are "io.reeve.Error.<Name>" of the error table. For ExecFailed the message is "<errno> <path>"; for
  * all others "<field>: <sentence>", or the sentence alone. A field has no space. */

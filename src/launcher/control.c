@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 
 #include "basic/crash.h"
 #include "basic/fd.h"
@@ -306,6 +307,20 @@ int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         if (r >= 0)
                 r = sd_bus_message_close_container(answer);
         return r < 0 ? r : sd_bus_message_send(answer);
+}
+
+/* To be had again at any time, so nothing is kept of who has one. */
+int method_network(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        const Launcher *l = ASSERT_PTR(userdata);
+        ReeveError e = REEVE_ERROR_NULL;
+
+        _cleanup_fd_ int fd = l->net.map_fd >= 0 ? net_open_read_only(l->net.map_id) : -EBADF;
+        if (fd >= 0)
+                return sd_bus_reply_method_return(m, "hu", fd, l->net.map_id);
+        reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL, "%s",
+                        l->net.reason[0] ? l->net.reason : strerror(-fd));
+        return server_reply_error(m, &e);
 }
 
 int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr)

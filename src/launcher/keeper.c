@@ -35,6 +35,7 @@
 #include "common/proc/proc.h"
 #include "launcher/account.h"
 #include "launcher/adopt.h"
+#include "launcher/net.h"
 #include "launcher/output.h"
 #include "launcher/pool.h"
 #include "launcher/scope-place.h"
@@ -86,6 +87,7 @@ static void close_foreign(const Keeper *k)
                 k->leaf_fd,
                 k->output_fd,
                 k->proc_fd,
+                k->net_fd,
                 k->task_fd,
                 k->go_fd,
                 c ? c->report_fd : -EBADF,
@@ -193,7 +195,9 @@ static void drop_memory(const Keeper *k)
 /* The task's descriptors are not the keeper's: a pipe must see its end when the task's ends are closed. */
 static void settle_down(const Keeper *k)
 {
-        int keep[] = { k->record_fd, k->mount_fd, k->leaf_fd, k->output_fd, k->proc_fd, k->task_fd };
+        int keep[] = {
+                k->record_fd, k->mount_fd, k->leaf_fd, k->output_fd, k->proc_fd, k->net_fd, k->task_fd
+        };
 
         fd_close_all_but(keep, ELEMENTSOF(keep));
         prctl(PR_SET_NAME, "reeve-keeper");
@@ -339,9 +343,11 @@ void keeper_run(Keeper *k)
         output_cap_check(&l.cap, k->record, USEC_INFINITY, true);
         if (k->leaf_fd >= 0)
                 account_read_files(k->record, k->leaf_fd, k->controllers, k->settle_usec);
+        net_counters_take(k->net_fd, k->record);
         k->record->done_realtime_usec = clock_realtime(clock_system());
         record_set_phase(k->record, RECORD_ENDED);
         CRASH_POINT("keeper", "ended");
+        net_counters_end(k->net_fd, k->record);
         if (k->leaf_fd >= 0)
                 pool_remove_leaf(k->mount_fd, k->record->cgroup);
         _exit(EXIT_SUCCESS);

@@ -17,6 +17,7 @@ typedef struct Keeper {
         int go_fd;     /* backend scope: says when the scope is there */
         int output_fd;
         int proc_fd;
+        int net_fd;           /* map of the network counters */
         uint32_t controllers; /* of the leaf: 1 << CgroupController */
         usec_t settle_usec;   /* between two reads of the final counters */
         char *heap;           /* where the launcher's begins: a keeper drops its copy */

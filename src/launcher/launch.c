@@ -375,6 +375,8 @@ static void ask_for_scope(Launch *x, sd_bus_message *m, pid_t keeper)
 static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
 {
         Launcher *l = x->l;
+
+        net_counters_begin(&l->net, x->record);
         Keeper k = {
                 .record = x->record,
                 .record_fd = x->record_fd,
@@ -382,6 +384,7 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
                 .leaf_fd = x->leaf_fd,
                 .output_fd = x->output_fd,
                 .proc_fd = l->proc_fd,
+                .net_fd = net_counters_map(&l->net, x->record),
                 .controllers = l->pool.controllers,
                 .settle_usec = l->settle_usec,
                 .heap = l->heap,
@@ -405,7 +408,7 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
         if (pid == 0)
                 keeper_run(&k);
         CRASH_POINT("launcher", "keeper-forked");
-        int r = watch_launch(l, pid, x->name, x->record->cgroup, m, TAKE_FD(x->report_read_fd));
+        int r = watch_launch(l, pid, x->name, x->record, m, TAKE_FD(x->report_read_fd));
         if (r < 0) { /* it runs and its record will tell */
                 reeve_error_errno(reterr, r, NULL, "cannot watch the keeper");
                 reterr->code = REEVE_ERROR_UNAVAILABLE;

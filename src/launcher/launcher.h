@@ -13,6 +13,7 @@
 #include "common/launcher-protocol.h"
 #include "common/record/record.h"
 #include "launcher/members.h"
+#include "launcher/net.h"
 #include "launcher/pool.h"
 #include "launcher/ticket.h"
 
@@ -28,6 +29,7 @@ typedef struct Launcher {
         Pool pool;               /* of backend cgroup */
         struct Systemd *systemd; /* NULL: there are no scopes here */
         char systemd_root[256];  /* of systemd's tree, relative to the cgroup2 mount */
+        NetCounters net;
         const TicketKey *key;
         uint8_t boot_id[16];
         struct rlimit rlimits[RLIM_NLIMITS]; /* what tasks inherit */
@@ -65,12 +67,13 @@ int method_step(sd_bus_message *m, void *userdata, sd_bus_error *reterr); /* of 
 int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_network(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 
 /* ---- watch.c: keepers, from the fork to the account ---- */
 
 /* Watches the keeper `pid` of record `name`, a child of ours. `call` is the open Launch, answered when `report_fd`
- * (taken) tells how exec went. */
-int watch_launch(Launcher *l, pid_t pid, const char *name, const char *cgroup, sd_bus_message *call,
+ * (taken) tells how exec went, with what `record` (its claimed fields; not kept) says. */
+int watch_launch(Launcher *l, pid_t pid, const char *name, const Record *record, sd_bus_message *call,
                  int report_fd);
 
 /* The same for an adopting keeper. `task_fd` (taken, may be -EBADF) is a pidfd of the main process, kept for the next

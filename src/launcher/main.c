@@ -22,6 +22,7 @@
 #include "launcher/systemd.h"
 
 static const char *arg_root, *arg_prefix, *arg_user = "reeve", *arg_pool, *arg_backend = "auto";
+static const char *arg_network_counters = "auto";
 
 static int usage(FILE *out, int status)
 {
@@ -33,7 +34,9 @@ static int usage(FILE *out, int status)
               "     --prefix=NAME     name of the instance\n"
               "     --reeve-user=USER user of the registry, default reeve\n"
               "     --pool=PATH       cgroup for tasks, relative to the cgroup2 mount\n"
-              "     --backend=NAME    auto (default), cgroup or process\n",
+              "     --backend=NAME    auto (default), cgroup or process\n"
+              "     --network-counters=auto|off\n"
+              "                       count the network traffic of tasks where the kernel can (default)\n",
               out);
         return status;
 }
@@ -41,8 +44,9 @@ static int usage(FILE *out, int status)
 /* 1: go on; 0 or negative: exit with -result. */
 static int parse_argv(int argc, char **argv)
 {
-        enum { ARG_VERSION = 256, ARG_ROOT, ARG_PREFIX, ARG_USER, ARG_POOL, ARG_BACKEND };
-        static const char **const places[] = { &arg_root, &arg_prefix, &arg_user, &arg_pool, &arg_backend };
+        enum { ARG_VERSION = 256, ARG_ROOT, ARG_PREFIX, ARG_USER, ARG_POOL, ARG_BACKEND, ARG_NETWORK };
+        static const char **const places[] = { &arg_root, &arg_prefix,  &arg_user,
+                                               &arg_pool, &arg_backend, &arg_network_counters };
         static const struct option options[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "version", no_argument, NULL, ARG_VERSION },
@@ -51,6 +55,7 @@ static int parse_argv(int argc, char **argv)
                 { "reeve-user", required_argument, NULL, ARG_USER },
                 { "pool", required_argument, NULL, ARG_POOL },
                 { "backend", required_argument, NULL, ARG_BACKEND },
+                { "network-counters", required_argument, NULL, ARG_NETWORK },
                 { 0 },
         };
         int c;
@@ -62,7 +67,7 @@ static int parse_argv(int argc, char **argv)
                 case ARG_VERSION:
                         puts("reeve-launcher " REEVE_VERSION);
                         return 0;
-                case ARG_ROOT ... ARG_BACKEND:
+                case ARG_ROOT ... ARG_NETWORK:
                         *places[c - ARG_ROOT] = optarg;
                         break;
                 default:
@@ -116,6 +121,7 @@ static int run(Launcher *l)
         int r = launcher_setup(l, arg_user, arg_pool, arg_backend, &e);
         if (r < 0)
                 return log_full_reeve_error(LOG_ERR, &e, "cannot start");
+        net_counters_start(&l->net, &l->pool, arg_network_counters, l->records_fd);
         r = add_sources(l);
         if (r < 0)
                 return log_error_errno(r, "cannot make the event loop");

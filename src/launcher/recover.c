@@ -69,6 +69,7 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int ke
                 .leaf_fd = leaf_fd,
                 .output_fd = output_fd,
                 .proc_fd = l->proc_fd,
+                .net_fd = net_counters_map(&l->net, r),
                 .controllers = l->pool.controllers,
                 .settle_usec = l->settle_usec,
                 .heap = l->heap,

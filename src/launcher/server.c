@@ -23,7 +23,7 @@
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         METHOD("Authorize", "h", "ay", method_authorize),
-        METHOD("Launch", "hayua{sv}ah", "ittts", method_launch),
+        METHOD("Launch", "hayua{sv}ah", "itttsutt", method_launch),
         METHOD("Check", "hayua{sv}ahsuas", "ittts", method_check),
         METHOD("Hook", "ua{sv}ahsas", "ittts", method_hook),
         METHOD("Signal", "suib", "", method_act),
@@ -35,6 +35,7 @@ static const sd_bus_vtable vtable[] = {
         METHOD("ReadUsage", "a(su)", "a(sutttttt)", method_read_usage),
         METHOD("Forget", "a(su)", "", method_forget),
         METHOD("Describe", "", "ssu", method_describe),
+        METHOD("Network", "", "hu", method_network),
         SD_BUS_VTABLE_END,
 };
 

@@ -36,8 +36,9 @@ typedef struct Watched {
         Launcher *l;
         pid_t keeper;
         char name[TASK_ATTEMPT_NAME_SIZE];
-        sd_bus_message *call;    /* open Launch, or NULL */
-        char *cgroup;            /* for its answer */
+        sd_bus_message *call; /* open Launch, or NULL */
+        char *cgroup;         /* for its answer, and so is net */
+        NetRef net;
         sd_event_source *report; /* exec pipe, while it is open */
         sd_event_source *event;  /* pidfd or timer of a keeper that is no child of ours */
         ChildReport started;     /* pid 0: not yet */
@@ -91,8 +92,9 @@ static void answer(Watched *w, const ReeveError *e)
                 server_reply_error(call, e);
                 return;
         }
-        int k = sd_bus_reply_method_return(call, "ittts", w->started.pid, w->started.start,
-                                           w->started.realtime_usec, w->started.boottime_usec, w->cgroup);
+        int k = sd_bus_reply_method_return(call, "itttsutt", w->started.pid, w->started.start,
+                                           w->started.realtime_usec, w->started.boottime_usec, w->cgroup,
+                                           w->net.map_id, w->net.cgroup_id, w->net.missed);
         if (k < 0 && k != -ENOTCONN && k != -ECONNRESET)
                 log_debug_errno(k, "cannot answer Launch of %s", w->name);
 }
@@ -154,7 +156,7 @@ static int on_report(sd_event_source *s, int fd, uint32_t revents, void *userdat
         return 0;
 }
 
-int watch_launch(Launcher *l, pid_t pid, const char *name, const char *cgroup, sd_bus_message *call,
+int watch_launch(Launcher *l, pid_t pid, const char *name, const Record *record, sd_bus_message *call,
                  int report_fd)
 {
         _cleanup_fd_ int fd = report_fd;
@@ -169,7 +171,8 @@ int watch_launch(Launcher *l, pid_t pid, const char *name, const char *cgroup, s
                 sd_event_source_set_io_fd_own(w->report, true);
                 TAKE_FD(fd);
         }
-        w->cgroup = strdup(cgroup);
+        w->net = net_ref_of_record(record);
+        w->cgroup = strdup(record->cgroup);
         if (!w->cgroup)
                 return -ENOMEM;
         w->call = sd_bus_message_ref(call);

@@ -123,7 +123,11 @@ static int add_all(Bench *b, Sampler *s)
 
         for (unsigned i = 0; i < b->n_tasks; i++) {
                 snprintf(key, sizeof(key), "bench_sampler_%u", i);
-                int r = sampler_add(s, key, 1, leaf_path(b, i, path, sizeof(path)), USEC_PER_SEC, NULL);
+                SamplerTask task = { .key = key,
+                                     .attempt = 1,
+                                     .leaf = leaf_path(b, i, path, sizeof(path)),
+                                     .started_boottime_usec = USEC_PER_SEC };
+                int r = sampler_add(s, &task);
                 if (r < 0)
                         return r;
         }

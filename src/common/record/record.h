@@ -103,7 +103,8 @@ typedef struct Record {
         uint32_t backend;
         uint32_t author_uid; /* who wrote the specification */
         uint32_t run_uid, run_gid;
-        uint32_t reserved0;
+        _Atomic uint32_t
+                        net_map_id; /* NetRef; 0: network traffic is not counted, or no longer from the start on */
         uint8_t boot_id[16];
         uint8_t serial[16]; /* of the ticket */
         char cgroup[512];   /* leaf, relative to the cgroup2 mount; "" without one */
@@ -135,6 +136,7 @@ typedef struct Record {
         uint32_t files_length;
         uint32_t adoptions; /* keepers that took over after one that was killed; launcher */
         uint64_t adopted_boottime_usec;
+        uint64_t net_missed; /* claimed; NetRef */
 
         /* At RECORD_SIZE - RECORD_FILES_SIZE: the final counter files verbatim. Each: u16 length of name, u16
          * length of text (host order), name, text; neither has a NUL. */

@@ -3,7 +3,7 @@
 /* The readers of cgroup files. They come in four forms:
  *
  *     one number          memory.current, memory.peak, memory.swap.peak, pids.current, pids.peak
- *     "key number" lines  cpu.stat, memory.events, memory.stat
+ *     "key number" lines  cpu.stat, memory.events, memory.stat; and net.stat, which no cgroup has (see usage.h)
  *     pressure lines      "some avg10=0.00 avg60=0.00 avg300=0.00 total=1234", likewise "full"
  *     a line per device   io.stat, see io-stat.c
  *
@@ -29,6 +29,16 @@ static const KeyField cpu_stat[] = {
         { "system_usec", USAGE_CPU_SYSTEM },
         { "nr_throttled", USAGE_CPU_NR_THROTTLED },
         { "throttled_usec", USAGE_CPU_THROTTLED },
+        { NULL },
+};
+
+static const KeyField net_stat[] = {
+        { "rx_bytes", USAGE_NET_RX },
+        { "tx_bytes", USAGE_NET_TX },
+        { "rx_packets", USAGE_NET_RX_PACKETS },
+        { "tx_packets", USAGE_NET_TX_PACKETS },
+        { "loopback_rx_bytes", USAGE_NET_LOOPBACK_RX },
+        { "loopback_tx_bytes", USAGE_NET_LOOPBACK_TX },
         { NULL },
 };
 
@@ -61,6 +71,7 @@ static const struct {
         { "cpu.pressure", FORM_PRESSURE, .field = USAGE_PSI_CPU_SOME, .full = USAGE_PSI_CPU_FULL },
         { "memory.pressure", FORM_PRESSURE, .field = USAGE_PSI_MEMORY_SOME, .full = USAGE_PSI_MEMORY_FULL },
         { "io.pressure", FORM_PRESSURE, .field = USAGE_PSI_IO_SOME, .full = USAGE_PSI_IO_FULL },
+        { "net.stat", FORM_KEYS, .keys = net_stat },
 };
 
 bool scan_u64(const char **p, uint64_t *ret)

@@ -11,8 +11,8 @@
 
 typedef enum UsageSource {
         USAGE_UNKNOWN,
-        USAGE_KERNEL_FINAL, /* cgroup file, read by the keeper after exit and before removal */
-        USAGE_KERNEL,       /* cgroup file, read while the task runs */
+        USAGE_KERNEL_FINAL, /* cgroup file or BPF map, read by the keeper after exit and before removal */
+        USAGE_KERNEL,       /* the same, read while the task runs */
         USAGE_RUSAGE,       /* wait4(2): what the task and the children it waited for used */
         USAGE_PROCFS,       /* /proc/PID */
         USAGE_REPORTED,     /* said by the program itself */
@@ -50,7 +50,13 @@ typedef enum UsageKind {
         X(PSI_IO_SOME, "psi_io_some_usec", USEC, 1, "some process waited for a device")                   \
         X(PSI_IO_FULL, "psi_io_full_usec", USEC, 1, "all processes waited for a device")                  \
         X(PIDS_PEAK, "pids_peak", COUNT, 0, "most processes and threads at any moment")                   \
-        X(PIDS_CURRENT, "pids_current", COUNT, 0, "processes and threads now")
+        X(PIDS_CURRENT, "pids_current", COUNT, 0, "processes and threads now")                            \
+        X(NET_RX, "net_rx_bytes", BYTES, 1, "received from the network")                                  \
+        X(NET_TX, "net_tx_bytes", BYTES, 1, "sent to the network")                                        \
+        X(NET_RX_PACKETS, "net_rx_packets", COUNT, 1, "packets received")                                 \
+        X(NET_TX_PACKETS, "net_tx_packets", COUNT, 1, "packets sent")                                     \
+        X(NET_LOOPBACK_RX, "net_loopback_rx_bytes", BYTES, 1, "received over loopback")                   \
+        X(NET_LOOPBACK_TX, "net_loopback_tx_bytes", BYTES, 1, "sent over loopback")
 
 typedef enum UsageField {
 #define X(ENUM, name, kind, total, text) USAGE_##ENUM,
@@ -103,10 +109,11 @@ UsageSource usage_source_from_name(const char *name);
 /* Fills what `u` does not know from `other`, field by field: the fall-back. */
 void usage_fill(Usage *u, const Usage *other);
 
-/* The readers of cgroup files. Each takes the text of one file as read (NUL-terminated), parses defensively
+/* The readers of counter files. Each takes the text of one file as read (NUL-terminated), parses defensively
  * (unknown keys and malformed lines are skipped) and sets the fields it finds, with the given source.
  * `file` is "cpu.stat", "memory.current", "memory.peak", "memory.swap.peak", "memory.events", "memory.stat",
- * "io.stat", "pids.current", "pids.peak", "cpu.pressure", "memory.pressure" or "io.pressure".
+ * "io.stat", "pids.current", "pids.peak", "cpu.pressure", "memory.pressure", "io.pressure", or "net.stat", in which
+ * the keeper writes down what the kernel counted by BPF (common/net/net.h).
  * Returns 1 if the file is one of these, 0 if it is not. A field that the text does not have stays as it is.
  *
  * MEMORY_ANON_PEAK is set to the anonymous memory of this reading: keeping the largest is the sampler's. IO fields

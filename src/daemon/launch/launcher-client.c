@@ -55,6 +55,7 @@ typedef struct Call {
                 launcher_done_t done;
                 launcher_usage_t usage;
                 launcher_described_t described;
+                launcher_network_t network;
         };
         void *userdata;
 } Call;
@@ -346,8 +347,9 @@ static int on_launched(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
 
         const ReeveError *error = reply_error(m, &e);
         if (!error) {
-                int r = sd_bus_message_read(m, "ittts", &pid, &start_ticks, &result.started_realtime,
-                                            &result.started_boottime, &result.cgroup);
+                int r = sd_bus_message_read(m, "itttsutt", &pid, &start_ticks, &result.started_realtime,
+                                            &result.started_boottime, &result.cgroup, &result.net.map_id,
+                                            &result.net.cgroup_id, &result.net.missed);
                 if (r < 0)
                         error = bad_reply(r, &e);
                 result.pid = pid;
@@ -579,4 +581,34 @@ int launcher_client_describe(LauncherClient *c, launcher_described_t callback, v
         if (r < 0)
                 return r;
         return send(c, m, on_described, &(Call){ .described = callback, .userdata = userdata }, reterr);
+}
+
+static int on_network(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        Call *call = ASSERT_PTR(userdata);
+        int map_fd = -EBADF; /* the message's */
+        uint32_t map_id = 0;
+        ReeveError e;
+
+        const ReeveError *error = reply_error(m, &e);
+        if (!error) {
+                int r = sd_bus_message_read(m, "hu", &map_fd, &map_id);
+                if (r < 0)
+                        error = bad_reply(r, &e);
+        }
+        call->network(error, error ? -EBADF : map_fd, map_id, call->userdata);
+        return 0;
+}
+
+int launcher_client_network(LauncherClient *c, launcher_network_t callback, void *userdata,
+                            ReeveError *reterr)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        assert(callback);
+
+        int r = begin(c, "Network", &m, reterr);
+        if (r < 0)
+                return r;
+        return send(c, m, on_network, &(Call){ .network = callback, .userdata = userdata }, reterr);
 }

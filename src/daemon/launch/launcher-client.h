@@ -11,6 +11,7 @@
 #include "basic/error.h"
 #include "basic/time.h"
 #include "common/launcher-protocol.h"
+#include "common/net/net.h"
 #include "common/usage/usage.h"
 
 typedef struct LauncherClient LauncherClient;
@@ -60,6 +61,7 @@ typedef struct LaunchResult {
         pid_t pid;
         usec_t started_realtime, started_boottime;
         const char *cgroup; /* borrowed; "" without one */
+        NetRef net;         /* of its network counters */
 } LaunchResult;
 
 typedef void (*launcher_launched_t)(const ReeveError *error, const LaunchResult *result, void *userdata);
@@ -99,3 +101,9 @@ typedef struct LauncherHost {
 typedef void (*launcher_described_t)(const ReeveError *error, const LauncherHost *host, void *userdata);
 int launcher_client_describe(LauncherClient *c, launcher_described_t callback, void *userdata,
                              ReeveError *reterr);
+
+/* The map with the network counters of tasks: `map_fd` is for reading only and borrowed, valid during the callback; with
+ * an error it is -EBADF, and Unavailable's text is the reason why traffic is not counted. */
+typedef void (*launcher_network_t)(const ReeveError *error, int map_fd, uint32_t map_id, void *userdata);
+int launcher_client_network(LauncherClient *c, launcher_network_t callback, void *userdata,
+                            ReeveError *reterr);

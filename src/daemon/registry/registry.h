@@ -12,6 +12,7 @@
 #include "basic/prioq.h"
 #include "common/clock.h"
 #include "common/launcher-protocol.h"
+#include "common/net/net.h"
 #include "daemon/model/task-row.h"
 
 typedef struct Registry Registry;
@@ -45,6 +46,7 @@ struct Task {
         size_t kill_index;    /* in the service's queue of kills; PRIOQ_NONE: it is not */
         unsigned launch_tries;
         bool sampled; /* the sampler knows it */
+        NetRef net;   /* of the network counters of the attempt that runs */
 };
 
 typedef struct RegistryConfig {

@@ -81,6 +81,7 @@ static void admit(Reader *r, Probe *p)
         usec_t phase = phase_of(r, p->slice), now = clock_boottime(r->clock);
 
         p->known = true;
+        net_reader_add(&r->net, &p->net);
         list_append(&r->slices[p->slice].probes, &p->slice_link);
         p->snapshot_at = cadence_next_point(&r->cadence, phase, p->started_boottime_usec);
         catch_up(r, p, now);
@@ -90,6 +91,7 @@ static void admit(Reader *r, Probe *p)
 static void dismiss(Reader *r, Probe *p)
 {
         list_remove(&p->slice_link);
+        net_reader_remove(&r->net, &p->net);
         if (p->has_leaf)
                 leaf_close(&p->leaf, &r->leaves);
         list_append(&r->returned, &p->outbox_link);
@@ -105,6 +107,10 @@ static void read_inbox(Reader *r)
                         dismiss(r, p);
                 else
                         admit(r, p);
+        }
+        if (r->has_new_map) {
+                r->has_new_map = false;
+                net_reader_set_map(&r->net, TAKE_FD(r->new_map_fd), r->new_map_id);
         }
         if (r->live != r->live_wanted) {
                 r->live = r->live_wanted;
@@ -138,6 +144,7 @@ static int read_leaf(Reader *r, Probe *p, bool slow, usec_t until_next)
 {
         if (!p->has_leaf)
                 return 0;
+        net_reader_get(&r->net, &p->net, &p->usage);
         return leaf_read(&p->leaf, &r->leaves, slow,
                          until_next < cadence_slow_interval(&r->cadence, USEC_INFINITY), &p->usage);
 }
@@ -170,6 +177,7 @@ static bool visit(Reader *r, Probe *p, usec_t now)
 static void visit_slice(Reader *r, ReaderSlice *slice, usec_t now)
 {
         slice->visit_at = USEC_INFINITY;
+        net_reader_refresh(&r->net, now, usec_sub(now, r->cadence.tick_usec));
         LIST_FOREACH_SAFE(&slice->probes, link) {
                 Probe *p = container_of(link, Probe, slice_link);
                 if (p->visit_at > now)
@@ -274,6 +282,8 @@ int reader_init(Reader *r, const SamplerConfig *config)
         r->clock = config->clock;
         r->leaves.cgroup_fd = config->cgroup_fd;
         r->leaves.max_fds = config->max_fds;
+        r->new_map_fd = -EBADF;
+        net_reader_init(&r->net);
         r->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (r->event_fd < 0)
                 return -errno;
@@ -320,6 +330,8 @@ void reader_done(Reader *r)
         pthread_cond_destroy(&r->wake);
         pthread_mutex_destroy(&r->lock);
         r->event_fd = fd_close(r->event_fd);
+        r->new_map_fd = fd_close(r->new_map_fd);
+        net_reader_done(&r->net);
 }
 
 /* ---- the loop thread's end ---- */
@@ -367,6 +379,18 @@ void reader_set_live(Reader *r, bool live)
         pthread_mutex_lock(&r->lock);
         r->live_wanted = live;
         pthread_cond_signal(&r->wake);
+        pthread_mutex_unlock(&r->lock);
+}
+
+void reader_set_network_map(Reader *r, int map_fd, uint32_t map_id)
+{
+        assert(r);
+
+        pthread_mutex_lock(&r->lock);
+        fd_close(r->new_map_fd);
+        r->new_map_fd = map_fd;
+        r->new_map_id = map_id;
+        r->has_new_map = true;
         pthread_mutex_unlock(&r->lock);
 }
 

@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "daemon/sampler/cadence.h"
 #include "daemon/sampler/leaf.h"
+#include "daemon/sampler/net-reader.h"
 #include "daemon/sampler/sampler.h"
 
 /* What a reading is for, ORed. */
@@ -44,6 +45,7 @@ typedef struct Probe {
         unsigned slice;
         bool has_leaf;
         Leaf leaf;
+        NetProbe net;
         usec_t snapshot_at, visit_at, slow_at; /* boottime */
         Usage usage;
 } Probe;
@@ -67,6 +69,9 @@ typedef struct Reader {
         /* under the lock */
         ListLink inbox, outbox, returned;
         bool stop, live_wanted;
+        bool has_new_map; /* and this is it; owned until the reader takes it */
+        int new_map_fd;
+        uint32_t new_map_id;
         usec_t sleeps_until; /* boottime */
         unsigned next_slice;
         SamplerFigures figures;
@@ -75,6 +80,7 @@ typedef struct Reader {
         bool live;
         ReaderSlice slices[SAMPLER_SLICES];
         LeafReader leaves;
+        NetReader net;
 } Reader;
 
 /* All fields of `config` are resolved (no zeroes). cgroup_fd is borrowed. 0 or a negative errno. */
@@ -93,6 +99,9 @@ void reader_add(Reader *r, Probe *p);
 bool reader_remove(Reader *r, Probe *p);
 
 void reader_set_live(Reader *r, bool live);
+
+/* Takes the descriptor. */
+void reader_set_network_map(Reader *r, int map_fd, uint32_t map_id);
 
 /* Takes up to `max` readings. */
 size_t reader_take(Reader *r, Probe **probes, SamplerReading *readings, unsigned *readings_for, size_t max);

@@ -252,35 +252,33 @@ Sampler *sampler_free(Sampler *s)
 
 /* ---- tasks ---- */
 
-static Probe *probe_new(const char *key, unsigned attempt, const char *leaf, usec_t started, void *userdata)
+static Probe *probe_new(const SamplerTask *task, const char *leaf)
 {
-        _cleanup_free_ char *k = strdup(key), *path = strdup(leaf ? leaf : "");
+        _cleanup_free_ char *k = strdup(task->key), *path = strdup(leaf ?: "");
         Probe *p = NEW0(Probe, 1);
 
         if (!k || !path || !p) {
                 free(p);
                 return NULL;
         }
-        p->attempt = attempt;
-        p->userdata = userdata;
-        p->started_boottime_usec = started;
+        p->attempt = task->attempt;
+        p->userdata = task->userdata;
+        p->started_boottime_usec = task->started_boottime_usec;
+        p->net.ref = task->net;
         p->has_leaf = path[0] != '\0';
         if (p->has_leaf)
                 leaf_init(&p->leaf, TAKE_PTR(path));
         p->key = TAKE_PTR(k);
-        p->latest.target = (SamplerTarget){ p->key, attempt, userdata };
+        p->latest.target = (SamplerTarget){ p->key, p->attempt, p->userdata };
         return p;
 }
 
-int sampler_add(Sampler *s, const char *key, unsigned attempt, const char *leaf,
-                usec_t started_boottime_usec, void *userdata)
+int sampler_add(Sampler *s, const SamplerTask *task)
 {
         assert(s);
-        assert(key);
+        assert(task && task->key);
 
-        if (s->cgroup_fd < 0)
-                leaf = NULL;
-        Probe *p = probe_new(key, attempt, leaf, started_boottime_usec, userdata);
+        Probe *p = probe_new(task, s->cgroup_fd >= 0 ? task->leaf : NULL);
         if (!p)
                 return -ENOMEM;
         int r = hash_put(s->probes, p->key, p);
@@ -310,6 +308,13 @@ void sampler_set_live(Sampler *s, bool live)
         assert(s);
 
         reader_set_live(&s->reader, live);
+}
+
+void sampler_set_network_map(Sampler *s, int map_fd, uint32_t map_id)
+{
+        assert(s);
+
+        reader_set_network_map(&s->reader, map_fd, map_id);
 }
 
 void sampler_fallback(Sampler *s, const char *key, const Usage *procfs)

@@ -12,7 +12,8 @@
  * Otherwise a task is not read at all. A visit reads the fast files (cpu.stat, memory.current) and, if the
  * others are older than the task was when they were read, or older than ten ticks or 10 s, these too. A
  * reading always has every field that is known: the fast ones fresh, the slow ones at most so old, and all
- * fresh when visits are that far apart anyway. `memory_anon_peak_bytes` is the highest seen in the slow
+ * fresh when visits are that far apart anyway. Network counters are at most a tick old: the map that has those of
+ * all tasks is read once. `memory_anon_peak_bytes` is the highest seen in the slow
  * readings of this sampler.
  *
  * What the host's cgroups lack is filled from procfs, which only the launcher may read:
@@ -28,6 +29,7 @@
 #include <systemd/sd-event.h>
 
 #include "common/clock.h"
+#include "common/net/net.h"
 #include "common/usage/usage.h"
 
 typedef struct Sampler Sampler;
@@ -85,11 +87,18 @@ int sampler_new(const SamplerConfig *config, const SamplerCallbacks *callbacks, 
 Sampler *sampler_free(Sampler *s);
 DEFINE_CLEANUP_FUNC(Sampler *, sampler_free)
 
-/* Begins to sample an attempt. `leaf` is the path of its cgroup relative to the mount, NULL or "" if it
- * has none (all fields come by fall-back). `started_boottime_usec` may lie in the past (recovery). Strings
- * are copied. -EEXIST if the key is being sampled, -ENOMEM. */
-int sampler_add(Sampler *s, const char *key, unsigned attempt, const char *leaf,
-                usec_t started_boottime_usec, void *userdata);
+/* An attempt to be sampled. */
+typedef struct SamplerTask {
+        const char *key;
+        unsigned attempt;
+        const char *leaf; /* path of its cgroup relative to the mount; NULL or "": all by fall-back */
+        NetRef net;       /* of its network counters; null: not counted */
+        usec_t started_boottime_usec; /* may lie in the past (recovery) */
+        void *userdata;
+} SamplerTask;
+
+/* Begins to sample. Strings are copied. -EEXIST if the key is being sampled, -ENOMEM. */
+int sampler_add(Sampler *s, const SamplerTask *task);
 
 /* Ends it: no callback about the key comes after this returns. Unknown keys are ignored. A leaf that is
  * gone ends its own sampling in silence; its key is removed like any other. */
@@ -97,6 +106,9 @@ void sampler_remove(Sampler *s, const char *key);
 
 /* Whether somebody watches: live values of every task, once a tick. */
 void sampler_set_live(Sampler *s, bool live);
+
+/* Where the network counters are: takes the descriptor of the map, -EBADF if there is none (any more). */
+void sampler_set_network_map(Sampler *s, int map_fd, uint32_t map_id);
 
 /* The answer to on_fallback_wanted: fields with their sources (normally USAGE_PROCFS), or NULL if there is
  * none. It is merged by usage_fill(), and a snapshot that waited for it is delivered from within this

@@ -15,6 +15,7 @@
 
 #include "basic/crash.h"
 #include "basic/log.h"
+#include "common/net/net-usage.h"
 #include "daemon/launch/account.h"
 #include "daemon/service/service-internal.h"
 
@@ -268,6 +269,7 @@ static int look(Service *s, Task *t, const Record *record)
         }
         if (phase == RECORD_ENDED)
                 return finish(s, t, record);
+        t->net = net_ref_of_record(record);
         return t->row.status == TASK_PENDING ? take_over_started(s, t, record) : 1;
 }
 

@@ -12,6 +12,7 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "common/cgroup/cgroup.h"
+#include "common/net/net-usage.h"
 #include "daemon/service/service-internal.h"
 
 /* ---- one task ---- */
@@ -67,12 +68,16 @@ static void get_stored(Service *s, const char *task_id, service_task_t callback,
 static void read_now(Service *s, const Task *t, Usage *u)
 {
         Usage fresh = { 0 };
+        NetCount traffic;
 
         if (t->row.status != TASK_ACTIVE || s->cgroup_fd < 0 || !t->row.cgroup || !t->row.cgroup[0])
                 return;
         _cleanup_fd_ int leaf = openat(s->cgroup_fd, t->row.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (leaf < 0 || cgroup_read_usage(leaf, &fresh, USAGE_KERNEL) < 0)
                 return;
+        if (t->net.map_id != 0 && t->net.map_id == s->net_map_id &&
+            net_read(s->net_fd, &t->net, &traffic) >= 0)
+                net_to_usage(&fresh, &traffic, USAGE_KERNEL);
         usage_fill(&fresh, u);
         *u = fresh;
 }

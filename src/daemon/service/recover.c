@@ -262,6 +262,7 @@ void service_on_launcher_connected(void *userdata)
         Service *s = ASSERT_PTR(userdata);
         size_t cursor = 0;
 
+        service_find_network_map(s);
         s->launcher_away_boottime = USEC_INFINITY;
         for (Task *t; (t = registry_next(s->registry, &cursor));) {
                 push_active(s, t); /* first: one that was just launched is not a missed one */

@@ -125,6 +125,7 @@ static void started(Service *s, Task *t, const LaunchResult *result)
         };
 
         memcpy(t->row.boot_id, s->boot_id, sizeof(s->boot_id)); /* it may have been queued before a reboot */
+        t->net = result->net;
         task_started(t, &a, result->started_boottime);
         task_drop_start(t);
         service_answer_runs(s, t, NULL);

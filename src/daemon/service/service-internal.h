@@ -39,6 +39,8 @@ struct Service {
         RecordWatch *records;
         Sampler *sampler;
         int cgroup_fd; /* the cgroup2 mount; -EBADF: none */
+        int net_fd;    /* the map with the network counters, as of the last launcher; -EBADF: none */
+        uint32_t net_map_id;
 
         struct {
                 Policy *current;  /* NULL: the files did not load at the start */
@@ -129,6 +131,8 @@ void service_sample(Service *s, Task *t);
 /* Submits the snapshots that gathered, those of this task among them. */
 void service_unsample(Service *s, Task *t);
 void service_flush_snapshots(Service *s);
+/* Asks the launcher, which has just come, where the network counters are. */
+void service_find_network_map(Service *s);
 
 /* ---- control.c ---- */
 /* Prepares the kills of cancelled tasks. Negative errno. */

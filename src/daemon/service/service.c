@@ -88,7 +88,7 @@ int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr)
         s->settings = config->settings;
         s->reports = config->reports;
         s->started_boottime = clock_boottime(s->clock);
-        s->cgroup_fd = -EBADF;
+        s->cgroup_fd = s->net_fd = -EBADF;
         list_init(&s->monitors);
         list_init(&s->outputs);
         service_load_policy(s);
@@ -146,6 +146,7 @@ Service *service_free(Service *s)
         sd_event_source_disable_unref(s->kill_timer);
         sd_event_source_disable_unref(s->retry_timer);
         fd_close(s->cgroup_fd);
+        fd_close(s->net_fd);
         sd_event_unref(s->event);
         free(s);
         return NULL;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "basic/fd.h"
 #include "basic/log.h"
 #include "daemon/service/service-internal.h"
 
@@ -146,6 +147,30 @@ int service_start_sampler(Service *s, ReeveError *reterr)
         return r < 0 ? reeve_error_errno(reterr, r, NULL, "cannot start the sampler") : 0;
 }
 
+/* Without one, network counters are unknown from now on: a launcher that cannot count may have come after one that could. */
+static void on_network(const ReeveError *error, int map_fd, uint32_t map_id, void *userdata)
+{
+        Service *s = ASSERT_PTR(userdata);
+
+        if (error)
+                log_full_reeve_error(LOG_DEBUG, error, "network traffic of tasks is not counted");
+        fd_close(s->net_fd);
+        s->net_fd = error ? -EBADF : fcntl(map_fd, F_DUPFD_CLOEXEC, 3);
+        s->net_map_id = s->net_fd >= 0 ? map_id : 0;
+        sampler_set_network_map(s->sampler, s->net_fd >= 0 ? fcntl(s->net_fd, F_DUPFD_CLOEXEC, 3) : -EBADF,
+                                s->net_map_id);
+}
+
+void service_find_network_map(Service *s)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+
+        if (launcher_client_network(s->launcher, on_network, s, &e) < 0)
+                on_network(&e, -EBADF, 0, s);
+}
+
 void service_sample(Service *s, Task *t)
 {
         assert(s);
@@ -153,8 +178,12 @@ void service_sample(Service *s, Task *t)
 
         if (t->sampled)
                 return;
-        int r = sampler_add(s->sampler, t->row.task_id, t->row.attempt, t->row.cgroup,
-                            t->row.started_boottime, NULL);
+        SamplerTask task = { .key = t->row.task_id,
+                             .attempt = t->row.attempt,
+                             .leaf = t->row.cgroup,
+                             .net = t->net,
+                             .started_boottime_usec = t->row.started_boottime };
+        int r = sampler_add(s->sampler, &task);
         if (r < 0)
                 log_warning_errno(r, "%s: it runs without snapshots", t->row.task_id);
         t->sampled = r >= 0;

@@ -96,7 +96,10 @@ static void start(void)
 static void add(const char *key, usec_t age)
 {
         usec_t now = clock_boottime(clock_system());
-        assert_int_equal(sampler_add(world.sampler, key, 1, world.leaf, usec_sub(now, age), NULL), 0);
+        SamplerTask task = {
+                .key = key, .attempt = 1, .leaf = world.leaf, .started_boottime_usec = usec_sub(now, age)
+        };
+        assert_int_equal(sampler_add(world.sampler, &task), 0);
 }
 
 static void run_until(const size_t *counter, size_t n)

@@ -77,6 +77,16 @@ static void make_leaf(const char *leaf)
         put(leaf, "pids.current", "1\n");
 }
 
+static int add_task(Sampler *s, const char *key, unsigned attempt, const char *leaf, usec_t started,
+                    void *userdata)
+{
+        return sampler_add(s, &(SamplerTask){ .key = key,
+                                              .attempt = attempt,
+                                              .leaf = leaf,
+                                              .started_boottime_usec = started,
+                                              .userdata = userdata });
+}
+
 /* ---- callbacks ---- */
 
 static void on_snapshot(const SamplerReading *reading, void *userdata)
@@ -158,7 +168,7 @@ static void start_sampler(unsigned max_fds, bool fallback)
 
 static void add(const char *key)
 {
-        assert_int_equal(sampler_add(world.sampler, key, 1, key, world.clock.now_boottime, NULL), 0);
+        assert_int_equal(add_task(world.sampler, key, 1, key, world.clock.now_boottime, NULL), 0);
 }
 
 static SamplerFigures figures(void)
@@ -240,7 +250,7 @@ static void test_reading(void **state _unused_)
 
         make_leaf("a");
         start_sampler(100, true);
-        assert_int_equal(sampler_add(world.sampler, "a", 3, "a", world.clock.now_boottime, &cookie), 0);
+        assert_int_equal(add_task(world.sampler, "a", 3, "a", world.clock.now_boottime, &cookie), 0);
         run_for(USEC_PER_SEC);
         const SamplerReading *s = &world.last_snapshot;
         assert_string_equal(world.last_key, "a");
@@ -259,7 +269,7 @@ static void test_recovered_task(void **state _unused_)
 {
         make_leaf("a");
         start_sampler(100, true);
-        assert_int_equal(sampler_add(world.sampler, "a", 1, "a", BOOT_USEC - 1000 * USEC_PER_SEC, NULL), 0);
+        assert_int_equal(add_task(world.sampler, "a", 1, "a", BOOT_USEC - 1000 * USEC_PER_SEC, NULL), 0);
         run_for(USEC_PER_SEC);
         assert_int_equal(world.n_snapshots, 1); /* at once, then by its age */
         assert_in_range(world.last_snapshot.elapsed_usec, 1000 * USEC_PER_SEC, 1001 * USEC_PER_SEC);
@@ -278,7 +288,7 @@ static void test_spread(void **state _unused_)
         start_sampler(0, false);
         for (unsigned i = 0; i < 1000; i++) {
                 snprintf(key, sizeof(key), "t%u", i);
-                assert_int_equal(sampler_add(world.sampler, key, 1, "a", BOOT_USEC, NULL), 0);
+                assert_int_equal(add_task(world.sampler, key, 1, "a", BOOT_USEC, NULL), 0);
         }
         for (usec_t end = BOOT_USEC + USEC_PER_SEC; world.clock.now_boottime <= end;) {
                 size_t before = world.n_snapshots;
@@ -307,7 +317,7 @@ static void test_live(void **state _unused_)
 {
         make_leaf("a");
         start_sampler(100, true);
-        assert_int_equal(sampler_add(world.sampler, "a", 1, "a", BOOT_USEC - 5000 * USEC_PER_SEC, NULL), 0);
+        assert_int_equal(add_task(world.sampler, "a", 1, "a", BOOT_USEC - 5000 * USEC_PER_SEC, NULL), 0);
         sampler_set_live(world.sampler, true);
         run_for(40 * USEC_PER_SEC);
         assert_int_equal(world.n_live, 40);
@@ -424,7 +434,7 @@ static void test_fd_bound(void **state _unused_)
         unsigned before = count_fds();
         for (unsigned i = 0; i < 20; i++) {
                 snprintf(key, sizeof(key), "t%u", i);
-                assert_int_equal(sampler_add(world.sampler, key, 1, "a", BOOT_USEC, NULL), 0);
+                assert_int_equal(add_task(world.sampler, key, 1, "a", BOOT_USEC, NULL), 0);
         }
         run_for(5 * USEC_PER_SEC);
         assert_int_equal(world.n_snapshots, 100); /* those beyond the bound are read all the same */
@@ -459,7 +469,7 @@ static void test_removal(void **state _unused_)
         sampler_remove(world.sampler, "a"); /* before it was ever seen */
         assert_true(sampler_run(world.sampler) == USEC_INFINITY);
         add("a");
-        assert_int_equal(sampler_add(world.sampler, "a", 2, "a", BOOT_USEC, NULL), -EEXIST);
+        assert_int_equal(add_task(world.sampler, "a", 2, "a", BOOT_USEC, NULL), -EEXIST);
         run_for(3 * USEC_PER_SEC);
         assert_int_equal(world.n_snapshots, 3);
         sampler_remove(world.sampler, "a");
@@ -469,7 +479,7 @@ static void test_removal(void **state _unused_)
         assert_int_equal(world.n_snapshots, 3);
 
         /* a new attempt under the same key */
-        assert_int_equal(sampler_add(world.sampler, "a", 2, "a", world.clock.now_boottime, NULL), 0);
+        assert_int_equal(add_task(world.sampler, "a", 2, "a", world.clock.now_boottime, NULL), 0);
         run_for(USEC_PER_SEC);
         assert_int_equal(world.n_snapshots, 4);
         assert_int_equal(world.last_snapshot.target.attempt, 2);
@@ -525,7 +535,7 @@ static void test_fallback(void **state _unused_)
 
         put_cpu("a", 100); /* a leaf without memory, io and pids controllers */
         start_sampler(100, true);
-        assert_int_equal(sampler_add(world.sampler, "a", 7, "a", world.clock.now_boottime, NULL), 0);
+        assert_int_equal(add_task(world.sampler, "a", 7, "a", world.clock.now_boottime, NULL), 0);
         run_for(USEC_PER_SEC);
         assert_int_equal(world.n_snapshots, 0); /* held */
         assert_int_equal(world.n_wanted, 1);
@@ -584,8 +594,8 @@ static void test_without_cgroup(void **state _unused_)
         world.mount_fd = -EBADF;
         start_sampler(100, true);
         world.answers = true;
-        assert_int_equal(sampler_add(world.sampler, "a", 1, NULL, world.clock.now_boottime, NULL), 0);
-        assert_int_equal(sampler_add(world.sampler, "b", 1, "ignored", world.clock.now_boottime, NULL), 0);
+        assert_int_equal(add_task(world.sampler, "a", 1, NULL, world.clock.now_boottime, NULL), 0);
+        assert_int_equal(add_task(world.sampler, "b", 1, "ignored", world.clock.now_boottime, NULL), 0);
         run_for(USEC_PER_SEC);
         assert_int_equal(world.n_snapshots, 2);
         assert_int_equal(world.last_snapshot.usage.value[USAGE_CPU], 999999);
