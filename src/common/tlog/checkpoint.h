@@ -39,6 +39,12 @@ bool checkpoint_name_is_valid(const char *name);
 void checkpoint_key_format(const CheckpointKey *k, char ret[static CHECKPOINT_KEY_MAX]);
 int checkpoint_key_parse(const char *text, CheckpointKey *ret, ReeveError *reterr);
 
+/* Reads the key pair in a file, which only its owner can read; makes it with a new key of this name if there is none. The
+ * file is one line in the form of C2SP's signed notes, "PRIVATE+KEY+<name>+<id>+<base64 of 0x01 and seed>". The name that
+ * counts is the file's. InvalidArgument: it is no such file; PermissionDenied: others can read it. */
+int checkpoint_file_open(const char *path, const char *name, CheckpointKey *ret,
+                         uint8_t ret_secret[static CHECKPOINT_SECRET_SIZE], ReeveError *reterr);
+
 /* The signed text of a checkpoint; its origin is the key's name. */
 void checkpoint_sign(const Checkpoint *c, const CheckpointKey *k,
                      const uint8_t secret[static CHECKPOINT_SECRET_SIZE],

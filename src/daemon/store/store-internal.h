@@ -8,6 +8,7 @@
 
 #include "basic/list.h"
 #include "daemon/store/store-db.h"
+#include "daemon/store/store-log.h"
 #include "daemon/store/store-row.h"
 #include "daemon/store/store.h"
 
@@ -40,7 +41,11 @@ struct Store {
         int lock_fd;
         int results_fd; /* eventfd: there are results */
 
-        StoreDb writer_db;  /* of the writer thread while it runs */
+        StoreDb writer_db; /* of the writer thread while it runs */
+        StoreLog *log;     /* likewise */
+        CheckpointKey log_key;
+        uint8_t log_secret[CHECKPOINT_SECRET_SIZE];
+        bool has_log_key;
         unsigned wal_pages; /* of the writer: size of the log at the last commit */
         pthread_t writer;
         StoreDb reader_db[STORE_READERS];

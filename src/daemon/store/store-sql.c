@@ -33,6 +33,7 @@
                         USAGE_FIELDS(COMMA_USAGE_PREFIXED)
 
 #define EVENT_NAMES "number, timestamp, topic, task_id, subsystem, detail"
+#define LOG_NAMES   "entry, number, timestamp, action, task_id, subsystem, detail"
 
 static const char *const texts[_STORE_STATEMENT_MAX] = {
         [STORE_SQL_BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -66,6 +67,16 @@ static const char *const texts[_STORE_STATEMENT_MAX] = {
                         "evidence, ended_at, "
                         "duration_usec, usage, cpu_usec) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON "
                         "CONFLICT DO NOTHING",
+
+        [STORE_SQL_INSERT_LOG_ENTRY] =
+                        "INSERT INTO immutable_log (" LOG_NAMES ") VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [STORE_SQL_PUT_LOG_TILE] =
+                        "INSERT INTO log_tiles (level, tile, hashes) VALUES (?, ?, ?) "
+                        "ON CONFLICT DO UPDATE SET hashes = CAST(hashes || excluded.hashes AS BLOB)",
+        [STORE_SQL_INSERT_LOG_CHECKPOINT] =
+                        "INSERT INTO log_checkpoints (entries, timestamp, note) VALUES (?, ?, ?)",
+        [STORE_SQL_LOG_SIZE] = "SELECT coalesce(max(entry) + 1, 0) FROM immutable_log",
+        [STORE_SQL_LOG_CHECKPOINTED] = "SELECT coalesce(max(entries), 0) FROM log_checkpoints",
 
         [STORE_SQL_TASK_BY_ID] = "SELECT " TASK_NAMES " FROM task_registry WHERE task_id = ?",
         [STORE_SQL_TASK_BY_SEQ] = "SELECT " TASK_NAMES " FROM task_registry WHERE seq = ?",
@@ -107,6 +118,18 @@ static const char *const texts[_STORE_STATEMENT_MAX] = {
                         "WHERE c.status IN ('pending', 'active', 'verifying') AND c.tasks > 0 "
                         "ORDER BY t.seq",
         [STORE_SQL_LAST_EVENT] = "SELECT seq FROM sqlite_sequence WHERE name = 'task_events'",
+        [STORE_SQL_LOG_ENTRIES] =
+                        "SELECT " LOG_NAMES " FROM immutable_log WHERE entry >= ? ORDER BY entry LIMIT ?",
+        [STORE_SQL_LOG_NEWEST] = "SELECT " LOG_NAMES " FROM immutable_log WHERE entry < ?1 AND entry >= ?2 "
+                                 "AND (?4 IS NULL OR action GLOB ?4) ORDER BY entry DESC LIMIT ?3",
+        [STORE_SQL_LOG_OF_TASK] = "SELECT " LOG_NAMES " FROM immutable_log INDEXED BY immutable_log_task "
+                                  "WHERE task_id = ?5 AND entry < ?1 AND entry >= ?2 "
+                                  "AND (?4 IS NULL OR action GLOB ?4) ORDER BY entry DESC LIMIT ?3",
+        [STORE_SQL_LOG_TILE] = "SELECT hashes FROM log_tiles WHERE level = ? AND tile = ?",
+        [STORE_SQL_LAST_LOG_CHECKPOINT] =
+                        "SELECT entries, note FROM log_checkpoints ORDER BY entries DESC LIMIT 1",
+        [STORE_SQL_LOG_CHECKPOINT_OF] = "SELECT entries, note FROM log_checkpoints WHERE entries >= ? "
+                                        "ORDER BY entries LIMIT 1",
         [STORE_SQL_DATABASE_BYTES] =
                         "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
 };

@@ -114,6 +114,16 @@ typedef enum EventColumn {
         EVENT_COLUMN_DETAIL,
 } EventColumn;
 
+typedef enum LogColumn {
+        LOG_COLUMN_ENTRY,
+        LOG_COLUMN_NUMBER,
+        LOG_COLUMN_TIMESTAMP,
+        LOG_COLUMN_ACTION,
+        LOG_COLUMN_TASK_ID,
+        LOG_COLUMN_SUBSYSTEM,
+        LOG_COLUMN_DETAIL,
+} LogColumn;
+
 typedef enum CountColumn {
         COUNT_COLUMN_SUBSYSTEM,
         COUNT_COLUMN_TASK_TYPE,
@@ -145,8 +155,13 @@ typedef enum StoreStatement {
         STORE_SQL_PUT_POLICY,  /* hash, policy */
         STORE_SQL_PUT_ATTEMPT, /* parameters: the index of the column + 1 */
         STORE_SQL_INSERT_SNAPSHOT,
-        STORE_SQL_INSERT_EVENT,     /* parameters: the index of the column */
-        STORE_SQL_PUT_VERIFICATION, /* parameters: the index of the column + 1 */
+        STORE_SQL_INSERT_EVENT,          /* parameters: the index of the column */
+        STORE_SQL_PUT_VERIFICATION,      /* parameters: the index of the column + 1 */
+        STORE_SQL_INSERT_LOG_ENTRY,      /* LogColumn + 1 */
+        STORE_SQL_PUT_LOG_TILE,          /* level, tile, hashes: behind those that it has */
+        STORE_SQL_INSERT_LOG_CHECKPOINT, /* entries, timestamp, note */
+        STORE_SQL_LOG_SIZE,              /* -> entries */
+        STORE_SQL_LOG_CHECKPOINTED,      /* -> entries of the last checkpoint, 0: none */
 
         /* readers */
         STORE_SQL_TASK_BY_ID,          /* id */
@@ -164,6 +179,12 @@ typedef enum StoreStatement {
         STORE_SQL_SPEC,                /* id -> spec, ticket */
         STORE_SQL_OPEN_TASKS,
         STORE_SQL_LAST_EVENT,
+        STORE_SQL_LOG_ENTRIES, /* from, limit -> LogColumn; oldest first */
+        STORE_SQL_LOG_NEWEST,  /* below, lowest, limit, action pattern or NULL -> LogColumn; newest first */
+        STORE_SQL_LOG_OF_TASK, /* the same, task id */
+        STORE_SQL_LOG_TILE,    /* level, tile -> hashes */
+        STORE_SQL_LAST_LOG_CHECKPOINT, /* -> entries, note */
+        STORE_SQL_LOG_CHECKPOINT_OF,   /* entries -> entries, note: the first that covers as many */
         STORE_SQL_DATABASE_BYTES,
         _STORE_STATEMENT_MAX,
 } StoreStatement;

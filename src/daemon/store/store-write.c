@@ -28,6 +28,7 @@ typedef enum StoreOpKind {
         STORE_OP_INSERT_SNAPSHOT,
         STORE_OP_INSERT_EVENT,
         STORE_OP_PUT_VERIFICATION,
+        STORE_OP_SIGN_LOG,
         _STORE_OP_MAX,
 } StoreOpKind;
 
@@ -73,6 +74,11 @@ typedef struct VerificationOp {
         StoreOp op;
         VerificationRow row;
 } VerificationOp;
+
+typedef struct SignOp {
+        StoreOp op;
+        char note[CHECKPOINT_TEXT_MAX];
+} SignOp;
 
 struct StoreChunk {
         StoreChunk *next;
@@ -322,6 +328,38 @@ int store_write_verification(StoreWrite *w, const VerificationRow *v)
         return 0;
 }
 
+typedef struct Signed {
+        const char *note;
+        store_signed_t callback;
+        void *userdata;
+} Signed;
+
+static void on_signed(const ReeveError *error, int64_t last_event _unused_, void *userdata)
+{
+        const Signed *s = ASSERT_PTR(userdata);
+
+        if (s->callback)
+                s->callback(error, error ? NULL : s->note, s->userdata);
+}
+
+int store_sign_log(Store *s, store_signed_t callback, void *userdata)
+{
+        assert(s);
+
+        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s, 0, on_signed, NULL);
+        if (!w)
+                return -ENOMEM;
+        SignOp *o = arena_alloc(w, sizeof(*o));
+        Signed *result = arena_alloc(w, sizeof(*result));
+        if (!o || !result)
+                return -ENOMEM;
+        o->note[0] = '\0';
+        *result = (Signed){ .note = o->note, .callback = callback, .userdata = userdata };
+        w->userdata = result; /* lives in the write's own memory: until the callback returned */
+        add(w, &o->op, STORE_OP_SIGN_LOG);
+        return store_write_submit(TAKE_PTR(w));
+}
+
 int store_write_submit(StoreWrite *w)
 {
         assert(w);
@@ -401,6 +439,7 @@ static int bind_op(sqlite3_stmt *st, StoreOp *op)
                 return store_bind_event(st, &container_of(op, EventOp, op)->row);
         case STORE_OP_PUT_VERIFICATION:
                 return store_bind_verification(st, &container_of(op, VerificationOp, op)->row);
+        case STORE_OP_SIGN_LOG: /* sign() has its own statements */
         case _STORE_OP_MAX:
                 break;
         }
@@ -426,8 +465,35 @@ static int fail_missing(StoreWrite *w, const StoreOp *op)
         return SQLITE_CONSTRAINT;
 }
 
+static int sign(StoreWrite *w, StoreDb *db, SignOp *o)
+{
+        Store *s = w->job.store;
+
+        if (!s->has_log_key) {
+                w->job.result = reeve_error_set(&w->job.error, REEVE_ERROR_UNAVAILABLE, NULL,
+                                                "there is no key to sign the log with");
+                return SQLITE_CONSTRAINT;
+        }
+        int rc = store_log_checkpoint(s->log, db, &s->log_key, s->log_secret, clock_realtime(s->clock),
+                                      o->note);
+        return rc == SQLITE_OK ? rc : fail(w, db, &o->op, rc);
+}
+
+/* The event has its number; now it becomes an entry. */
+static int log_event(StoreWrite *w, StoreDb *db, const EventOp *o)
+{
+        w->last_event = sqlite3_last_insert_rowid(db->handle);
+        if (!store_log_takes(o->row.topic))
+                return SQLITE_OK;
+        int rc = store_log_append(w->job.store->log, db, &o->row, w->last_event);
+        return rc == SQLITE_OK ? rc : fail(w, db, &o->op, rc);
+}
+
 static int execute(StoreWrite *w, StoreDb *db, StoreOp *op)
 {
+        if (op->kind == STORE_OP_SIGN_LOG)
+                return sign(w, db, container_of(op, SignOp, op));
+
         StoreStatement which = statement_of_op[op->kind];
 
         sqlite3_stmt *st = store_db_statement(db, which);
@@ -445,14 +511,15 @@ static int execute(StoreWrite *w, StoreDb *db, StoreOp *op)
                 fail(w, db, op, rc);
         else if (op->kind == STORE_OP_UPDATE_TASK && sqlite3_changes(db->handle) == 0)
                 rc = fail_missing(w, op);
-        else if (op->kind == STORE_OP_INSERT_EVENT)
-                w->last_event = sqlite3_last_insert_rowid(db->handle);
         store_db_reset(db, which);
+        if (rc == SQLITE_OK && op->kind == STORE_OP_INSERT_EVENT)
+                rc = log_event(w, db, container_of(op, EventOp, op));
         return rc;
 }
 
 int store_write_apply(StoreWrite *w, StoreDb *db, bool savepoint)
 {
+        StoreLog before;
         int rc = SQLITE_OK;
 
         assert(w);
@@ -461,14 +528,18 @@ int store_write_apply(StoreWrite *w, StoreDb *db, bool savepoint)
         w->job.result = 0;
         w->last_event = 0;
 
-        if (savepoint)
+        if (savepoint) {
+                before = *w->job.store->log;
                 rc = store_db_run(db, STORE_SQL_SAVEPOINT);
+        }
         for (StoreOp *op = w->first; op && rc == SQLITE_OK; op = op->next)
                 rc = execute(w, db, op);
 
         if (!savepoint || (rc != SQLITE_OK && !store_db_is_local(rc)))
                 return rc;
-        if (rc != SQLITE_OK)
+        if (rc != SQLITE_OK) {
+                *w->job.store->log = before;
                 rc = store_db_run(db, STORE_SQL_ROLLBACK_TO);
+        }
         return rc == SQLITE_OK ? store_db_run(db, STORE_SQL_RELEASE) : rc;
 }

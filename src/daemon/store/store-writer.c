@@ -181,8 +181,9 @@ typedef struct Tally {
 
 static int apply_all(Writer *w, bool savepoints, Tally *ret)
 {
-        *ret = (Tally){};
+        StoreLog before = *w->store->log;
 
+        *ret = (Tally){};
         int rc = store_db_run(w->db, STORE_SQL_BEGIN_WRITE);
         for (ListLink *l = w->batch.next; l != &w->batch && rc == SQLITE_OK; l = l->next) {
                 StoreWrite *write = store_write_of(container_of(l, StoreJob, link));
@@ -197,6 +198,8 @@ static int apply_all(Writer *w, bool savepoints, Tally *ret)
         }
         if (rc == SQLITE_OK)
                 CRASH_POINT("reeved", "committed");
+        else
+                *w->store->log = before;
         return rc;
 }
 

@@ -178,8 +178,18 @@ static int open_connections(Store *s, ReeveError *reterr)
         int r = store_db_open_writer(&s->writer_db, s->path, reterr);
         if (r >= 0)
                 r = store_schema_migrate(&s->writer_db, s->path, reterr);
+        if (r >= 0 && s->event)
+                r = store_log_load(s->log, &s->writer_db, reterr);
         for (unsigned i = 0; s->event && i < STORE_READERS && r >= 0; i++)
                 r = store_db_open_reader(&s->reader_db[i], s->path, reterr);
+        return r;
+}
+
+static int open_log_key(Store *s, const StoreConfig *config, ReeveError *reterr)
+{
+        int r = checkpoint_file_open(config->log_key, config->log_origin, &s->log_key, s->log_secret,
+                                     reterr);
+        s->has_log_key = r >= 0;
         return r;
 }
 
@@ -270,7 +280,8 @@ static Store *store_new(const StoreConfig *config)
         s->event = sd_event_ref(config->event);
         s->path = strdup(config->path);
         s->backup_dir = config->backup_dir ? strdup(config->backup_dir) : NULL;
-        if (!s->path || (config->backup_dir && !s->backup_dir))
+        s->log = NEW0(StoreLog, 1);
+        if (!s->path || !s->log || (config->backup_dir && !s->backup_dir))
                 return store_close(s);
         return s;
 }
@@ -290,6 +301,8 @@ int store_open(const StoreConfig *config, Store **ret, ReeveError *reterr)
                 r = store_schema_check(s->path, s->backup_dir, reterr);
         if (r >= 0)
                 r = create_file(s, reterr);
+        if (r >= 0 && config->log_key)
+                r = open_log_key(s, config, reterr);
         if (r >= 0)
                 r = open_connections(s, reterr);
         if (r < 0)
@@ -355,6 +368,8 @@ Store *store_close(Store *s)
         pthread_cond_destroy(&s->writer_wake);
         pthread_cond_destroy(&s->reader_wake);
         pthread_rwlock_destroy(&s->gate);
+        explicit_bzero(s->log_secret, sizeof(s->log_secret));
+        free(s->log);
         free(s->path);
         free(s->backup_dir);
         free(s);
@@ -482,4 +497,11 @@ void store_figures(const Store *s, StoreFigures *ret)
         pthread_mutex_lock(&unlocked->mutex);
         *ret = s->figures;
         pthread_mutex_unlock(&unlocked->mutex);
+}
+
+const CheckpointKey *store_log_key(const Store *s)
+{
+        assert(s);
+
+        return s->has_log_key ? &s->log_key : NULL;
 }

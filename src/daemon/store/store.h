@@ -17,6 +17,8 @@
 
 #include "basic/error.h"
 #include "common/clock.h"
+#include "common/tlog/checkpoint.h"
+#include "common/tlog/log-entry.h"
 #include "daemon/model/task-row.h"
 
 typedef struct Store Store;
@@ -28,6 +30,8 @@ typedef struct StoreConfig {
         usec_t backup_interval_usec; /* 0: no periodic backup */
         unsigned backups_kept;       /* of the daily copies; 0: three */
         const Clock *clock;          /* names the daily copies; NULL: the system's */
+        const char *log_key; /* file of the key that signs the immutable log, made if absent; NULL: it is not signed */
+        const char *log_origin; /* name of the log, for a new key */
         sd_event *event; /* callbacks run here; NULL: no threads, only the store_*_sync functions (tools, tests) */
 } StoreConfig;
 
@@ -80,6 +84,15 @@ int store_write_event(StoreWrite *w, const EventRow *e);
 #define STORE_QUEUE_MAX 100000
 int store_write_submit(StoreWrite *w);
 
+/* ---- the immutable log: every event but task.updated is an entry too ---- */
+
+/* Signs the log as it is after everything that was submitted before, and keeps the checkpoint. `note` is borrowed; NULL if
+ * there is an error. Unavailable: there is no key. */
+typedef void (*store_signed_t)(const ReeveError *error, const char *note, void *userdata);
+int store_sign_log(Store *s, store_signed_t callback, void *userdata);
+/* The key of its checkpoints; NULL: none. */
+const CheckpointKey *store_log_key(const Store *s);
+
 /* ---- reading, on a reader thread ---- */
 
 typedef struct StoreFilter {
@@ -116,6 +129,39 @@ int store_events(Store *s, int64_t after, const char *task_id, const char *subsy
 typedef void (*store_verifications_t)(const ReeveError *error, const VerificationRow *rows, size_t n,
                                       void *userdata);
 int store_verifications(Store *s, const char *task_id, store_verifications_t callback, void *userdata);
+
+/* An entry of the immutable log; `values` owns its strings. */
+typedef struct StoreLogEntry {
+        uint64_t entry;
+        LogEntry values;
+} StoreLogEntry;
+
+typedef struct StoreLogFilter {
+        const char *task_id; /* NULL: any */
+        const char *action;  /* a glob pattern, "task_*"; NULL: any */
+        uint64_t before;     /* cursor: only entries below; UINT64_MAX: from the newest */
+        uint64_t from;       /* only from this one on */
+        bool oldest_first;   /* then `before` is the end, and nothing else filters */
+        unsigned limit;      /* at most STORE_LIST_MAX; 0: that many */
+} StoreLogFilter;
+typedef void (*store_log_t)(const ReeveError *error, const StoreLogEntry *entries, size_t n, void *userdata);
+/* The filter is copied. Newest first, unless it says otherwise. */
+int store_log(Store *s, const StoreLogFilter *filter, store_log_t callback, void *userdata);
+
+/* What shows that an entry is in the log, or that a log begins with an older one. */
+typedef struct StoreProof {
+        StoreLogEntry entry; /* inclusion only */
+        const char *note; /* the checkpoint of `size` entries that the proof leads to; NULL: there is none of that size */
+        uint64_t size;
+        TlogHash hashes[TLOG_PROOF_MAX];
+        size_t n;
+} StoreProof;
+typedef void (*store_proof_t)(const ReeveError *error, const StoreProof *proof, void *userdata);
+/* Leads to the first checkpoint that covers the entry. InvalidArgument "entry": there is no such entry; Unavailable: no checkpoint
+ * covers it yet (store_sign_log() makes one). */
+int store_prove_entry(Store *s, uint64_t entry, store_proof_t callback, void *userdata);
+/* From the log of `old_size` entries to the last checkpoint. InvalidArgument "size": the log was never that long. */
+int store_prove_growth(Store *s, uint64_t old_size, store_proof_t callback, void *userdata);
 
 /* What store_write_spec() stored; NULL if it was erased. Borrowed for the call. */
 typedef struct StoreSpec {

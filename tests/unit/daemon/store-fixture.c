@@ -26,6 +26,7 @@ int fixture_setup(void **state)
                 return -1;
         snprintf(f->path, sizeof(f->path), "%s/registry.db", f->dir);
         snprintf(f->backup_dir, sizeof(f->backup_dir), "%s/backup", f->dir);
+        snprintf(f->log_key, sizeof(f->log_key), "%s/log.key", f->dir);
         turns = 0;
         *state = f;
         return 0;
@@ -51,7 +52,11 @@ int fixture_teardown(void **state)
 void fixture_open(Fixture *f)
 {
         ReeveError error = REEVE_ERROR_NULL;
-        StoreConfig config = { .path = f->path, .backup_dir = f->backup_dir, .event = f->event };
+        StoreConfig config = { .path = f->path,
+                               .backup_dir = f->backup_dir,
+                               .log_key = f->log_key,
+                               .log_origin = "reeve/test",
+                               .event = f->event };
 
         assert_ok(store_open(&config, &f->store, &error), error);
 }

@@ -13,6 +13,7 @@ typedef struct Fixture {
         char dir[64];
         char path[96];
         char backup_dir[96];
+        char log_key[96];
         sd_event *event;
         Store *store; /* NULL until fixture_open() */
 } Fixture;
