@@ -100,24 +100,18 @@ static void describe(char *const *argv, char ret[static DESCRIPTION_SIZE])
         utf8_repair(ret);
 }
 
-static int append_fixed(const Launch *x, sd_bus_message *m)
+int scope_append_common(const Launcher *l, sd_bus_message *m, usec_t stop_usec)
 {
-        char description[DESCRIPTION_SIZE], slice[UNIT_NAME_SIZE];
         int r;
 
-        describe(x->child.argv, description);
-        if ((r = choose_slice(x, slice)) < 0 ||
-            (r = sd_bus_message_append(m, "(sv)", "Description", "s", description)) < 0 ||
-            (r = sd_bus_message_append(m, "(sv)", "Slice", "s", slice)) < 0 ||
-            (r = sd_bus_message_append(m, "(sv)", "Delegate", "b", true)) < 0 ||
+        if ((r = sd_bus_message_append(m, "(sv)", "Delegate", "b", true)) < 0 ||
             (r = sd_bus_message_append(m, "(sv)", "CollectMode", "s", "inactive-or-failed")) < 0 ||
             (r = sd_bus_message_append(m, "(sv)", "DefaultDependencies", "b", false)) < 0 ||
             (r = sd_bus_message_append(m, "(sv)", "SendSIGKILL", "b", false)) < 0 ||
             (r = sd_bus_message_append(m, "(sv)", "OOMPolicy", "s", "continue")) < 0 ||
-            (r = sd_bus_message_append(m, "(sv)", "TimeoutStopUSec", "t",
-                                       x->record->grace_usec + STOP_MARGIN_USEC)) < 0)
+            (r = sd_bus_message_append(m, "(sv)", "TimeoutStopUSec", "t", stop_usec)) < 0)
                 return r;
-        if (x->l->instance.root[0])
+        if (l->instance.root[0])
                 return 0;
         return sd_bus_message_append(m, "(sv)", "After", "as", 2, "reeve-launcher.service",
                                      "reeved.service");
@@ -125,8 +119,16 @@ static int append_fixed(const Launch *x, sd_bus_message *m)
 
 static int append_properties(const Launch *x, sd_bus_message *m)
 {
-        int r = append_fixed(x, m);
+        char description[DESCRIPTION_SIZE], slice[UNIT_NAME_SIZE];
 
+        describe(x->child.argv, description);
+        int r = choose_slice(x, slice);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "(sv)", "Description", "s", description);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "(sv)", "Slice", "s", slice);
+        if (r >= 0)
+                r = scope_append_common(x->l, m, x->record->grace_usec + STOP_MARGIN_USEC);
         for (size_t i = 0; r >= 0 && i < x->spec.n_properties; i++)
                 r = unit_property_append(m, x->spec.properties[i].name, x->spec.properties[i].value);
         return r < 0 ? r : limits_append(m, x->limits);
@@ -145,7 +147,7 @@ static void on_started(const ReeveError *error, void *userdata)
         free(w);
 }
 
-static int ask(const Launch *x, sd_bus *any, Waiting *w)
+static int ask(const Launch *x, Waiting *w)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         char unit[UNIT_NAME_SIZE], place[sizeof(x->record->cgroup)];
@@ -153,18 +155,19 @@ static int ask(const Launch *x, sd_bus *any, Waiting *w)
         unit_of(x->record, unit);
         strcpy(place, x->record->cgroup);
         *strrchr(place, '/') = '\0';
-        int r = systemd_start_prepare(any, unit, &m);
+        /* "replace": a slice that is just going because nobody needed it comes back. */
+        int r = systemd_start_prepare(w->l->systemd, unit, "replace", &m);
         if (r >= 0)
                 r = append_properties(x, m);
         if (r >= 0)
                 r = systemd_start_complete(m, w->keeper);
-        return r < 0 ? r : systemd_start(w->l->systemd, m, unit, place, w->keeper, on_started, w);
+        const SystemdStart start = { unit, place, w->keeper, on_started, w };
+        return r < 0 ? r : systemd_start(w->l->systemd, m, &start);
 }
 
-int scope_start(const Launch *x, sd_bus *any, pid_t keeper, int go_fd)
+int scope_start(const Launch *x, pid_t keeper, int go_fd)
 {
         assert(x);
-        assert(any);
 
         Waiting *w = NEW0(Waiting, 1);
         if (!w) {
@@ -172,7 +175,7 @@ int scope_start(const Launch *x, sd_bus *any, pid_t keeper, int go_fd)
                 return -ENOMEM;
         }
         *w = (Waiting){ x->l, keeper, go_fd };
-        int r = ask(x, any, w);
+        int r = ask(x, w);
         if (r < 0) {
                 fd_close(go_fd);
                 free(w);
@@ -194,5 +197,5 @@ void scope_discard(Launcher *l, const Record *r)
         if (faccessat(l->pool.mount_fd, place, F_OK, 0) < 0)
                 return;
         unit_of(r, unit);
-        systemd_stop(l->systemd, unit);
+        systemd_ask(l->systemd, "StopUnit", unit);
 }

@@ -10,8 +10,11 @@
 int scope_claim(const Launch *x, Record *r, ReeveError *reterr);
 
 /* Asks for the scope of `keeper`, a child that waits at the other end of `go_fd` (taken), and lets it go on or tells
- * watch.c why not. `any` is a bus of any kind. */
-int scope_start(const Launch *x, sd_bus *any, pid_t keeper, int go_fd);
+ * watch.c why not. */
+int scope_start(const Launch *x, pid_t keeper, int go_fd);
+
+/* Appends the properties "(sv)" that every scope of ours has. systemd gives up a stop after `stop_usec`. */
+int scope_append_common(const Launcher *l, sd_bus_message *m, usec_t stop_usec);
 
 /* The attempt will not be: what systemd may have made of it goes. */
 void scope_discard(Launcher *l, const Record *r);

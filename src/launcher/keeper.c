@@ -40,7 +40,6 @@
 #include "launcher/pool.h"
 #include "launcher/scope-place.h"
 
-#define OOM_SCORE_ADJ       (-999) /* not -1000: the kernel must have somebody to kill at last */
 #define CHILD_STACK_SIZE    65536
 #define KILL_REPEAT_USEC    USEC_PER_SEC
 #define LEFTOVERS_POLL_USEC (100 * USEC_PER_MSEC) /* processes that somebody moved in raise no SIGCHLD */
@@ -202,7 +201,7 @@ static void settle_down(const Keeper *k)
         fd_close_all_but(keep, ELEMENTSOF(keep));
         prctl(PR_SET_NAME, "reeve-keeper");
         /* Refused in a container that lacks CAP_SYS_RESOURCE; then it is as killable as its task. */
-        (void)proc_set_oom_score_adj(k->proc_fd, OOM_SCORE_ADJ);
+        (void)proc_set_oom_score_adj(k->proc_fd, KEEPER_OOM_SCORE_ADJ);
         for (size_t i = 0; i < ELEMENTSOF(heard); i++)
                 sigaction(heard[i], &(struct sigaction){ .sa_handler = on_signal, .sa_flags = SA_NOCLDSTOP },
                           NULL);

@@ -31,6 +31,9 @@ typedef struct Keeper {
 /* Exit status of a keeper that could not even start the task; 0 is "account taken". */
 #define KEEPER_EXIT_NOTHING_RAN 3
 
+/* Of a keeper. Not -1000: the kernel must have somebody to kill at last. */
+#define KEEPER_OOM_SCORE_ADJ (-999)
+
 /* Time that leftovers have between TERM and KILL when nobody says otherwise. */
 #define KEEPER_GRACE_DEFAULT_USEC (5 * USEC_PER_SEC)
 

@@ -329,6 +329,15 @@ static int open_output(Launch *x, ReeveError *reterr)
         return 0;
 }
 
+/* The pool may have been removed a moment ago; then it is made again. */
+static int place_failed(int error, const char *text, ReeveError *reterr)
+{
+        reeve_error_errno(reterr, error, NULL, "%s", text);
+        if (error == -ENOENT || error == -ENODEV)
+                reterr->code = REEVE_ERROR_UNAVAILABLE;
+        return error;
+}
+
 static int make_place(Launch *x, ReeveError *reterr)
 {
         int fds[2], r = 0;
@@ -337,7 +346,7 @@ static int make_place(Launch *x, ReeveError *reterr)
                 r = pool_make_leaf(&x->l->pool, x->spec.uid, x->record->cgroup, &x->leaf_fd,
                                    &x->record->cgroup_id);
                 if (r < 0)
-                        return reeve_error_errno(reterr, r, NULL, "cannot make the cgroup");
+                        return place_failed(r, "cannot make the cgroup", reterr);
                 CRASH_POINT("launcher", "mkdir");
                 r = limits_apply(x->leaf_fd, x->record->cgroup, x->limits, reterr);
         }
@@ -361,11 +370,11 @@ static int make_place(Launch *x, ReeveError *reterr)
 }
 
 /* The keeper waits for its scope. What goes wrong from here on is told when it has ended. */
-static void ask_for_scope(Launch *x, sd_bus_message *m, pid_t keeper)
+static void ask_for_scope(Launch *x, pid_t keeper)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
-        int r = scope_start(x, sd_bus_message_get_bus(m), keeper, TAKE_FD(x->go_write_fd));
+        int r = scope_start(x, keeper, TAKE_FD(x->go_write_fd));
         if (r >= 0)
                 return;
         reeve_error_errno(&e, r, NULL, "cannot ask for the scope");
@@ -403,7 +412,7 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
         pid_t pid = keeper_clone(l->pool.keepers_fd);
         if (pid < 0) {
                 recover_undo(l, x->record, x->name);
-                return reeve_error_errno(reterr, pid, NULL, "cannot start a keeper");
+                return place_failed(pid, "cannot start a keeper", reterr);
         }
         if (pid == 0)
                 keeper_run(&k);
@@ -413,7 +422,7 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
                 reeve_error_errno(reterr, r, NULL, "cannot watch the keeper");
                 reterr->code = REEVE_ERROR_UNAVAILABLE;
         } else if (x->backend == RECORD_BACKEND_SCOPE)
-                ask_for_scope(x, m, pid);
+                ask_for_scope(x, pid);
         return r;
 }
 
@@ -435,6 +444,8 @@ int launch_carry_out(Launcher *l, sd_bus_message *m, launch_prepare_t prepare)
 
         scratch.n = 0;
         int r = prepare(&x, m, &e);
+        if (r >= 0)
+                r = pool_scope_check(l, &e);
         if (r < 0)
                 return server_reply_error(m, &e);
 

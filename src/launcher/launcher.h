@@ -15,6 +15,7 @@
 #include "launcher/members.h"
 #include "launcher/net.h"
 #include "launcher/pool.h"
+#include "launcher/pool-scope.h"
 #include "launcher/ticket.h"
 
 #define LAUNCHER_BUCKETS 1024
@@ -27,6 +28,7 @@ typedef struct Launcher {
         gid_t reeve_gid, hook_gid;
         RecordBackend backend;   /* the best that this host has */
         Pool pool;               /* of backend cgroup */
+        PoolScope pool_scope;    /* its home, where there is systemd */
         struct Systemd *systemd; /* NULL: there are no scopes here */
         char systemd_root[256];  /* of systemd's tree, relative to the cgroup2 mount */
         NetCounters net;
@@ -43,9 +45,15 @@ typedef struct Launcher {
 
 /* ---- setup.c ---- */
 
-/* Everything that happens before the first request: user, directories, lock, key, backend, clean inheritance. */
-int launcher_setup(Launcher *l, const char *user, const char *pool, const char *backend, ReeveError *reterr);
+/* User, directories, lock, key, clean inheritance. */
+int launcher_setup(Launcher *l, const char *user, ReeveError *reterr);
 void launcher_done(Launcher *l);
+
+/* ---- backend.c ---- */
+
+/* Finds out where tasks can live on this host, and opens the pool; the event loop must be there. `pool` is the cgroup to
+ * use, or NULL; `backend` is "auto", "cgroup" or "process". */
+int backend_choose(Launcher *l, const char *pool, const char *backend, ReeveError *reterr);
 
 /* ---- server.c ---- */
 

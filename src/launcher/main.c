@@ -19,7 +19,6 @@
 #include "common/clock.h"
 #include "launcher/launcher.h"
 #include "launcher/spent.h"
-#include "launcher/systemd.h"
 
 static const char *arg_root, *arg_prefix, *arg_user = "reeve", *arg_pool, *arg_backend = "auto";
 static const char *arg_network_counters = "auto";
@@ -90,15 +89,6 @@ static int on_day(sd_event_source *s, uint64_t now, void *userdata)
         return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
-/* Scopes are made by systemd, if that is PID 1, and counted in cgroup2. */
-static int find_systemd(Launcher *l)
-{
-        if (l->backend != RECORD_BACKEND_CGROUP || sd_booted() <= 0)
-                return 0;
-        int r = systemd_root(l->proc_fd, l->systemd_root, sizeof(l->systemd_root));
-        return r < 0 ? r : systemd_new(l->event, l->proc_fd, &l->systemd);
-}
-
 static int add_sources(Launcher *l)
 {
         int r = sd_event_new(&l->event);
@@ -118,16 +108,16 @@ static int run(Launcher *l)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
-        int r = launcher_setup(l, arg_user, arg_pool, arg_backend, &e);
+        int r = launcher_setup(l, arg_user, &e);
         if (r < 0)
                 return log_full_reeve_error(LOG_ERR, &e, "cannot start");
         net_counters_start(&l->net, &l->pool, arg_network_counters, l->records_fd);
         r = add_sources(l);
         if (r < 0)
                 return log_error_errno(r, "cannot make the event loop");
-        r = find_systemd(l);
+        r = backend_choose(l, arg_pool, arg_backend, &e);
         if (r < 0)
-                log_warning_errno(r, "no backend scope");
+                return log_full_reeve_error(LOG_ERR, &e, "cannot start");
         recover_all(l);
         r = server_start(l, &e);
         if (r < 0)

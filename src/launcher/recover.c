@@ -90,6 +90,8 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int ke
         r->adoptions++;
         r->adopted_boottime_usec = clock_boottime(clock_system());
         pid_t pid = keeper_clone(keepers_fd >= 0 ? keepers_fd : l->pool.keepers_fd);
+        if (pid == -ENODEV) /* the pool has been removed under us: its keeper needs another place */
+                pid = keeper_clone(-EBADF);
         if (pid == 0)
                 keeper_run(&k);
         if (pid < 0)

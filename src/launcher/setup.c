@@ -213,29 +213,10 @@ static int learn_host(Launcher *l, ReeveError *reterr)
         return 0;
 }
 
-static int choose_backend(Launcher *l, const char *pool, const char *backend, ReeveError *reterr)
-{
-        if (!streq(backend, "auto") && !streq(backend, "cgroup") && !streq(backend, "process"))
-                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
-                                       "there is no backend '%s'", backend);
-        l->backend = RECORD_BACKEND_PROCESS;
-        if (streq(backend, "process"))
-                return 0;
-        int r = pool_open(&l->pool, l->instance.prefix, pool, reterr);
-        if (r >= 0)
-                l->backend = RECORD_BACKEND_CGROUP;
-        else if (streq(backend, "auto")) {
-                log_notice("backend process: %s", reterr ? reterr->text : "no cgroup pool");
-                r = 0;
-        }
-        return r;
-}
-
-int launcher_setup(Launcher *l, const char *user, const char *pool, const char *backend, ReeveError *reterr)
+int launcher_setup(Launcher *l, const char *user, ReeveError *reterr)
 {
         assert(l);
         assert(user);
-        assert(backend);
 
         l->pool = POOL_NULL;
         l->records_fd = l->output_fd = l->state_fd = l->spent_fd = -EBADF;
@@ -257,13 +238,14 @@ int launcher_setup(Launcher *l, const char *user, const char *pool, const char *
                 return r;
         make_inheritance_clean(l);
         keep_libraries_from_forks(l);
-        return choose_backend(l, pool, backend, reterr);
+        return 0;
 }
 
 void launcher_done(Launcher *l)
 {
         assert(l);
 
+        pool_scope_close(l);
         systemd_free(l->systemd);
         sd_event_unref(l->event);
         pool_close(&l->pool);

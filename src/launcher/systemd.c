@@ -5,20 +5,15 @@
  * (docs/adr/0008). PID 1 sends every signal of every unit to such a connection, so it is open only while something is
  * wanted, and a moment longer.
  *
- * A start goes through these states; SENT and JOB are those that count against CALLS_MAX:
- *
  *     WAITING --- call ---> SENT --- reply ---> JOB --- JobRemoved ---> callback
- *        ^                   |                   |
- *        +---- UnitExists, connection lost ------+
  *
- * Re-exec of PID 1 closes the connection and keeps units and jobs. So a start whose fate is unknown looks first whether
- * its process is where it should be, and is repeated otherwise: the name is used once, so UnitExists means that systemd
- * has it already (or still) and is looked at again a little later. Whatever happens, GIVE_UP_USEC ends it.
+ * At most CALLS_MAX are between call and callback. Nothing is repeated here: whatever goes wrong (PID 1 is executing itself
+ * again, it has still a unit of this name, it does not answer) ends the start as Unavailable, its process never gets
+ * on, and reeved asks again a little later, as for any launch that the launcher could not do at the moment.
  *
  * "done" is not believed: systemd makes a scope of a zombie, too, one that stays for ever, and another unit may have
- * taken the process meanwhile. The process must be alive, and its cgroup the unit's.
- *
- * A pid cannot be reused under us: it is a child of ours, and before each call it is looked at. */
+ * taken the process meanwhile. The process must be alive, and its cgroup the unit's. For the same reason a process is
+ * looked at before the call; it is a child of ours, so its pid is its own until we reap it. */
 
 #include "launcher/systemd.h"
 
@@ -32,11 +27,10 @@
 #include "basic/strings.h"
 #include "common/proc/proc.h"
 
-#define CALLS_MAX       64
-#define GIVE_UP_USEC    (25 * USEC_PER_SEC) /* below what reeved waits for an answer */
-#define LOOK_AGAIN_USEC (50 * USEC_PER_MSEC)
-#define DOUBT_USEC      USEC_PER_SEC /* a JobRemoved that did not come may have been lost */
-#define IDLE_USEC       (2 * USEC_PER_SEC)
+#define CALLS_MAX    64
+#define GIVE_UP_USEC (25 * USEC_PER_SEC) /* below what reeved waits for an answer */
+#define DOUBT_USEC   USEC_PER_SEC        /* a JobRemoved that did not come may have been lost */
+#define IDLE_USEC    (2 * USEC_PER_SEC)
 
 typedef enum StartState { START_WAITING, START_SENT, START_JOB } StartState;
 
@@ -44,7 +38,6 @@ typedef struct Start {
         ListLink link;
         Systemd *s;
         StartState state;
-        bool in_doubt; /* systemd may know of it already */
         uint64_t since_monotonic;
         char unit[UNIT_NAME_SIZE];
         char *cgroup;
@@ -57,9 +50,8 @@ typedef struct Start {
 
 struct Systemd {
         sd_event *event;
-        sd_event_source *timer;
-        uint64_t timer_monotonic; /* when it comes */
-        sd_bus *bus;              /* NULL: not connected */
+        sd_event_source *timer; /* runs while anything is wanted, and IDLE_USEC longer */
+        sd_bus *bus;            /* NULL: not connected */
         int proc_fd;
         ListLink starts; /* in the order in which they came */
         size_t n_out;
@@ -90,7 +82,6 @@ int systemd_new(sd_event *event, int proc_fd, Systemd **ret)
                 return -ENOMEM;
         s->event = sd_event_ref(event);
         s->proc_fd = proc_fd;
-        s->timer_monotonic = UINT64_MAX;
         list_init(&s->starts);
         int r = sd_event_add_time(event, &s->timer, CLOCK_MONOTONIC, UINT64_MAX, 0, on_tick, s);
         if (r < 0) {
@@ -188,18 +179,10 @@ int systemd_error(const sd_bus_error *error, ReeveError *reterr)
                                "systemd says: %s", error->message ?: error->name);
 }
 
-static void set_state(Start *x, StartState state)
-{
-        if (x->state == START_WAITING && state != START_WAITING)
-                x->s->n_out++;
-        if (x->state != START_WAITING && state == START_WAITING)
-                x->s->n_out--;
-        x->state = state;
-}
-
 static void finish(Start *x, const ReeveError *error)
 {
-        set_state(x, START_WAITING);
+        if (x->state != START_WAITING)
+                x->s->n_out--;
         list_remove(&x->link);
         x->callback(error, x->userdata);
         start_free(x);
@@ -209,47 +192,30 @@ static void fail(Start *x, const char *text)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
-        reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL, "no scope %s: %s", x->unit, text);
+        reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL, "no unit %s: %s", x->unit, text);
         finish(x, &e);
 }
 
-static void doubt(Start *x)
+static void succeed(Start *x)
 {
-        x->slot = sd_bus_slot_unref(x->slot);
-        x->in_doubt = true;
-        set_state(x, START_WAITING);
-}
-
-/* The timer comes in `after`, if not before. */
-static void set_timer(Systemd *s, usec_t after)
-{
-        uint64_t now;
-
-        if (sd_event_now(s->event, CLOCK_MONOTONIC, &now) < 0 || s->timer_monotonic <= usec_add(now, after))
-                return;
-        s->timer_monotonic = usec_add(now, after);
-        (void)sd_event_source_set_time(s->timer, s->timer_monotonic);
-        (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+        if (systemd_is_place_of(x->s->proc_fd, x->pid, x->cgroup))
+                finish(x, NULL);
+        else {
+                systemd_ask(x->s, "StopUnit", x->unit);
+                fail(x, "its process is gone, or was taken elsewhere");
+        }
 }
 
 /* ---- connection ---- */
 
-static void disconnect(Systemd *s)
-{
-        s->bus = sd_bus_close_unref(s->bus);
-        LIST_FOREACH(&s->starts, link) {
-                Start *x = container_of(link, Start, link);
-
-                if (x->state != START_WAITING)
-                        doubt(x);
-                set_timer(s, LOOK_AGAIN_USEC);
-        }
-}
-
 static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
+        Systemd *s = ASSERT_PTR(userdata);
+
         log_debug("PID 1 closed the connection");
-        disconnect(userdata);
+        s->bus = sd_bus_close_unref(s->bus);
+        while (!list_is_empty(&s->starts))
+                fail(container_of(s->starts.next, Start, link), "systemd closed the connection");
         return 0;
 }
 
@@ -270,7 +236,6 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
 {
         Systemd *s = ASSERT_PTR(userdata);
         const char *job, *unit, *result;
-        char text[64];
         uint32_t id;
 
         if (sd_bus_message_read(m, "uoss", &id, &job, &unit, &result) < 0)
@@ -278,15 +243,10 @@ static int on_job_removed(sd_bus_message *m, void *userdata, sd_bus_error *ret_e
         Start *x = find_start(s, unit);
         if (!x)
                 return 0;
-        if (!streq(result, "done")) {
-                snprintf(text, sizeof(text), "its job ended as '%.32s'", result);
-                fail(x, text);
-        } else if (systemd_is_place_of(s->proc_fd, x->pid, x->cgroup))
-                finish(x, NULL);
-        else {
-                systemd_stop(s, x->unit);
-                fail(x, "its process is gone, or was taken elsewhere");
-        }
+        if (streq(result, "done"))
+                succeed(x);
+        else
+                fail(x, result);
         send_waiting(s);
         return 0;
 }
@@ -313,14 +273,6 @@ static int connect_bus(Systemd *s)
 
 /* ---- calls ---- */
 
-static bool is_worth_repeating(const sd_bus_error *error)
-{
-        return sd_bus_error_has_name(error, SYSTEMD_UNIT_EXISTS) ||
-               sd_bus_error_has_name(error, SD_BUS_ERROR_NO_REPLY) ||
-               sd_bus_error_has_name(error, SD_BUS_ERROR_TIMEOUT) ||
-               sd_bus_error_has_name(error, SD_BUS_ERROR_DISCONNECTED);
-}
-
 static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         Start *x = ASSERT_PTR(userdata);
@@ -328,87 +280,69 @@ static int on_reply(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         ReeveError e = REEVE_ERROR_NULL;
 
         x->slot = sd_bus_slot_unref(x->slot);
-        const sd_bus_error *error = sd_bus_message_get_error(m);
-        if (!error)
-                set_state(x, START_JOB);
-        else if (is_worth_repeating(error)) {
-                doubt(x);
-                set_timer(s, LOOK_AGAIN_USEC);
-        } else {
-                systemd_error(error, &e);
+        if (systemd_error(sd_bus_message_get_error(m), &e) == 0)
+                x->state = START_JOB;
+        else {
                 finish(x, &e);
                 send_waiting(s);
         }
         return 0;
 }
 
-static int send_one(Start *x)
+static void send_one(Start *x)
 {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         Systemd *s = x->s;
+        ProcStat st;
 
-        int r = sd_bus_message_new_method_call(s->bus, &m, SYSTEMD_DESTINATION, SYSTEMD_OBJECT,
-                                               SYSTEMD_MANAGER, "StartTransientUnit");
-        if (r >= 0)
-                r = sd_bus_message_rewind(x->call, true);
-        if (r >= 0)
-                r = sd_bus_message_copy(m, x->call, true);
-        if (r >= 0)
-                r = sd_bus_call_async(s->bus, &x->slot, m, on_reply, x, GIVE_UP_USEC);
-        return r;
+        if (proc_stat(s->proc_fd, x->pid, &st) < 0 || st.state == 'Z') {
+                fail(x, "its process is gone");
+                return;
+        }
+        int r = sd_bus_call_async(s->bus, &x->slot, x->call, on_reply, x, GIVE_UP_USEC);
+        if (r < 0) {
+                fail(x, strerrordesc_np(-r));
+                return;
+        }
+        x->state = START_SENT;
+        s->n_out++;
 }
 
 static void send_waiting(Systemd *s)
 {
-        ProcStat st;
-
-        for (ListLink *link = s->starts.next, *next; link != &s->starts; link = next) {
+        for (ListLink *link = s->starts.next, *next; link != &s->starts && s->n_out < CALLS_MAX;
+             link = next) {
                 Start *x = container_of(link, Start, link);
 
                 next = link->next;
-                if (s->n_out == CALLS_MAX)
-                        return;
-                if (x->state != START_WAITING || x->in_doubt)
-                        continue;
-                int r = connect_bus(s);
-                if (r < 0) { /* it is being executed again, perhaps */
-                        log_debug_errno(r, "PID 1 does not answer");
-                        set_timer(s, LOOK_AGAIN_USEC);
-                        return;
-                }
-                if (proc_stat(s->proc_fd, x->pid, &st) < 0 || st.state == 'Z') {
-                        fail(x, "its process is gone");
-                        continue;
-                }
-                r = send_one(x);
-                if (r < 0)
-                        fail(x, strerrordesc_np(-r));
-                else
-                        set_state(x, START_SENT);
+                if (x->state == START_WAITING)
+                        send_one(x);
         }
 }
 
-/* Anything that should have happened and has not. */
+static void set_timer(Systemd *s, usec_t after)
+{
+        (void)sd_event_source_set_time_relative(s->timer, after);
+        (void)sd_event_source_set_enabled(s->timer, SD_EVENT_ONESHOT);
+}
+
+/* What should have happened and has not. A call that is out has its own timeout. */
 static void look_again(Start *x, uint64_t now)
 {
         uint64_t age = now - x->since_monotonic;
-        bool unsure = x->in_doubt || (x->state == START_JOB && age >= DOUBT_USEC);
 
-        if (unsure && systemd_is_place_of(x->s->proc_fd, x->pid, x->cgroup))
+        if (x->state == START_JOB && age >= DOUBT_USEC &&
+            systemd_is_place_of(x->s->proc_fd, x->pid, x->cgroup))
                 finish(x, NULL);
-        else if (age >= GIVE_UP_USEC)
-                fail(x, "systemd does not answer");
-        else
-                x->in_doubt = false;
+        else if (x->state != START_SENT && age >= GIVE_UP_USEC)
+                fail(x, "systemd does not get to it");
 }
 
 static int on_tick(sd_event_source *source, uint64_t now, void *userdata)
 {
         Systemd *s = ASSERT_PTR(userdata);
 
-        s->timer_monotonic = UINT64_MAX;
         if (list_is_empty(&s->starts)) {
-                disconnect(s);
+                s->bus = sd_bus_close_unref(s->bus);
                 return 0;
         }
         for (ListLink *link = s->starts.next, *next; link != &s->starts; link = next) {
@@ -420,18 +354,33 @@ static int on_tick(sd_event_source *source, uint64_t now, void *userdata)
         return 0;
 }
 
-int systemd_start_prepare(sd_bus *any, const char *unit, sd_bus_message **ret)
+/* Connects, and sees that the timer runs. */
+static int want(Systemd *s)
+{
+        int enabled;
+
+        int r = connect_bus(s);
+        if (r >= 0)
+                r = sd_event_source_get_enabled(s->timer, &enabled);
+        if (r >= 0 && enabled == SD_EVENT_OFF)
+                set_timer(s, IDLE_USEC);
+        return r;
+}
+
+int systemd_start_prepare(Systemd *s, const char *unit, const char *mode, sd_bus_message **ret)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 
-        assert(any);
+        assert(s);
         assert(unit);
         assert(ret);
 
-        int r = sd_bus_message_new_method_call(any, &m, SYSTEMD_DESTINATION, SYSTEMD_OBJECT, SYSTEMD_MANAGER,
-                                               "StartTransientUnit");
-        if (r >= 0) /* "replace": a slice that is just going because nobody needed it comes back */
-                r = sd_bus_message_append(m, "ss", unit, "replace");
+        int r = want(s);
+        if (r >= 0)
+                r = sd_bus_message_new_method_call(s->bus, &m, SYSTEMD_DESTINATION, SYSTEMD_OBJECT,
+                                                   SYSTEMD_MANAGER, "StartTransientUnit");
+        if (r >= 0)
+                r = sd_bus_message_append(m, "ss", unit, mode);
         if (r >= 0)
                 r = sd_bus_message_open_container(m, 'a', "(sv)");
         if (r >= 0)
@@ -449,45 +398,42 @@ int systemd_start_complete(sd_bus_message *m, pid_t pid)
         return r < 0 ? r : sd_bus_message_append(m, "a(sa(sv))", 0);
 }
 
-int systemd_start(Systemd *s, sd_bus_message *m, const char *unit, const char *cgroup, pid_t pid,
-                  systemd_started_t callback, void *userdata)
+int systemd_start(Systemd *s, sd_bus_message *m, const SystemdStart *start)
 {
         assert(s);
         assert(m);
-        assert(callback);
+        assert(start && start->callback);
 
         _cleanup_(start_freep) Start *x = NEW0(Start, 1);
         if (!x)
                 return -ENOMEM;
-        *x = (Start){ .s = s, .pid = pid, .callback = callback, .userdata = userdata };
-        snprintf(x->unit, sizeof(x->unit), "%s", unit);
-        x->cgroup = strdup(cgroup);
+        *x = (Start){ .s = s,
+                      .pid = start->pid,
+                      .call = sd_bus_message_ref(m),
+                      .callback = start->callback,
+                      .userdata = start->userdata };
+        snprintf(x->unit, sizeof(x->unit), "%s", start->unit);
+        x->cgroup = strdup(start->cgroup);
         if (!x->cgroup)
                 return -ENOMEM;
-        int r = sd_bus_message_seal(m, 1, 0); /* a template: only copies of it are sent */
-        if (r >= 0)
-                r = sd_event_now(s->event, CLOCK_MONOTONIC, &x->since_monotonic);
+        int r = sd_event_now(s->event, CLOCK_MONOTONIC, &x->since_monotonic);
         if (r < 0)
                 return r;
-        x->call = sd_bus_message_ref(m);
         list_append(&s->starts, &x->link);
         TAKE_PTR(x);
-        set_timer(s, DOUBT_USEC);
         send_waiting(s);
         return 0;
 }
 
-void systemd_stop(Systemd *s, const char *unit)
+void systemd_ask(Systemd *s, const char *method, const char *unit)
 {
         assert(s);
         assert(unit);
 
-        int r = connect_bus(s);
+        int r = want(s);
         if (r >= 0)
                 r = sd_bus_call_method_async(s->bus, NULL, SYSTEMD_DESTINATION, SYSTEMD_OBJECT,
-                                             SYSTEMD_MANAGER, "StopUnit", NULL, NULL, "ss", unit, "replace");
+                                             SYSTEMD_MANAGER, method, NULL, NULL, "ss", unit, "replace");
         if (r < 0)
-                log_debug_errno(r, "cannot ask systemd to stop %s", unit);
-        else
-                set_timer(s, IDLE_USEC);
+                log_debug_errno(r, "%s of %s", method, unit);
 }

@@ -13,7 +13,6 @@
 #define SYSTEMD_DESTINATION "org.freedesktop.systemd1"
 #define SYSTEMD_OBJECT      "/org/freedesktop/systemd1"
 #define SYSTEMD_MANAGER     "org.freedesktop.systemd1.Manager"
-#define SYSTEMD_UNIT_EXISTS "org.freedesktop.systemd1.UnitExists"
 
 typedef struct Systemd Systemd;
 
@@ -31,19 +30,27 @@ bool systemd_is_place_of(int proc_fd, pid_t pid, const char *cgroup);
 /* What systemd answered, as an error of reeve's with systemd's own message in it; 0 for no error. */
 int systemd_error(const sd_bus_error *error, ReeveError *reterr);
 
-/* Begins StartTransientUnit: the caller appends properties "(sv)" to *ret. `any` is a bus of any kind. */
-int systemd_start_prepare(sd_bus *any, const char *unit, sd_bus_message **ret);
+/* Begins StartTransientUnit: the caller appends properties "(sv)" to *ret. `mode` is that of the job. Fails when PID 1 is
+ * not to be reached. */
+int systemd_start_prepare(Systemd *s, const char *unit, const char *mode, sd_bus_message **ret);
 
 /* Appends the process and ends what was begun. */
 int systemd_start_complete(sd_bus_message *m, pid_t pid);
 
-/* Comes exactly once: `error` is NULL when the unit is active and the process in it. */
+/* Comes exactly once, from the loop or from systemd_start() itself: `error` is NULL when the unit is active and the process
+ * in it. */
 typedef void (*systemd_started_t)(const ReeveError *error, void *userdata);
 
-/* Sends what was completed, now or when its turn comes. `pid` is an unreaped child, `cgroup` the place where systemd
- * puts it. A lost connection is made again and the call repeated. */
-int systemd_start(Systemd *s, sd_bus_message *m, const char *unit, const char *cgroup, pid_t pid,
-                  systemd_started_t callback, void *userdata);
+typedef struct SystemdStart {
+        const char *unit;
+        const char *cgroup; /* where systemd puts its process, relative to the cgroup2 mount */
+        pid_t pid;          /* a child that is not reaped */
+        systemd_started_t callback;
+        void *userdata;
+} SystemdStart;
 
-/* Asks for a unit to be stopped; nobody hears how it went. */
-void systemd_stop(Systemd *s, const char *unit);
+/* Sends what was completed, now or when its turn comes. */
+int systemd_start(Systemd *s, sd_bus_message *m, const SystemdStart *start);
+
+/* Calls "StartUnit" or "StopUnit"; nobody hears how it went. */
+void systemd_ask(Systemd *s, const char *method, const char *unit);

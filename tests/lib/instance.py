@@ -53,6 +53,11 @@ def cgroup2_mount():
     return None
 
 
+def booted():
+    """Is systemd PID 1? Then the pool is a scope, and there are scopes of tasks."""
+    return os.path.isdir("/run/systemd/system")
+
+
 def prefix_of(root):
     h = 2166136261
     for byte in os.path.realpath(root).encode():
@@ -234,6 +239,8 @@ class Instance:
 
     def pool(self):
         mount = cgroup2_mount()
+        if mount and booted():
+            return os.path.join(mount, "reeve.slice", f"{self.prefix}.slice", f"{self.prefix}-pool.scope")
         return os.path.join(mount, f"{self.prefix}.pool") if mount else None
 
     def leaves(self):
@@ -280,6 +287,8 @@ class Instance:
 
     def end_cgroups(self):
         pool = self.pool()
+        if pool and booted():
+            pool = os.path.dirname(pool)  # the slice, with scopes of tasks in it
         if not pool or not os.path.isdir(pool):
             return
         with open(os.path.join(pool, "cgroup.kill"), "w", encoding="ascii") as f:
@@ -291,6 +300,8 @@ class Instance:
             while "populated 1" in events.read() and time.monotonic() < deadline:
                 poll.poll(1000)
                 events.seek(0)
+        if booted():
+            subprocess.run(["systemctl", "stop", f"{self.prefix}.slice"], check=False, timeout=60)
         for d, _, _ in os.walk(pool, topdown=False):
             with contextlib.suppress(OSError):
                 os.rmdir(d)

@@ -36,3 +36,11 @@ def test_a_task_is_a_unit(i):
         done = i.wait(task["task_id"], c)
     equal("outcome", (done["status"], done.get("outcome"), done.get("exit_signal")), ("failed", "signal", 9))
     equal("source of cpu_usec", done["usage_sources"]["cpu_usec"], "kernel-final")
+
+
+def test_the_pool_is_a_scope(i):
+    name = f"{i.prefix}-pool.scope"
+    equal("state of the pool's scope", unit(name, "ActiveState"), "active")
+    equal("its slice", unit(name, "Slice"), f"{i.prefix}.slice")
+    print(sh("systemctl", "status", "--no-pager", name))
+    print(i.run_wait(["true"]))
