@@ -19,6 +19,7 @@
  *     checks, hooks     /etc/reeve/{checks,hooks}              DIR/{checks,hooks}
  *     pid files         /run/reeve/{reeved,reeve-launcher}.pid DIR/{reeved,reeve-launcher}.pid
  *     cgroup pool       <mount>/reeve.pool                     <mount>/reeve-<hash>.pool
+ *       under systemd   .../reeve.slice/reeve-pool.scope       .../reeve-<hash>.slice/reeve-<hash>-pool.scope
  */
 
 #include <limits.h>

@@ -197,12 +197,14 @@ static int append_properties(const Launcher *l, sd_bus_message *m)
 static int ask(Launcher *l, Making *making)
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+        bool is_system = !l->instance.root[0];
         char unit[UNIT_NAME_SIZE];
 
         snprintf(unit, sizeof(unit), "%s.slice", l->instance.prefix);
-        systemd_ask(l->systemd, "StartUnit", unit);
+        if (is_system)
+                systemd_ask(l->systemd, "StartUnit", unit);
         snprintf(unit, sizeof(unit), "%s-pool.scope", l->instance.prefix);
-        int r = systemd_start_prepare(l->systemd, unit, "ignore-dependencies", &m);
+        int r = systemd_start_prepare(l->systemd, unit, is_system ? "ignore-dependencies" : "replace", &m);
         if (r >= 0)
                 r = append_properties(l, m);
         if (r >= 0)

@@ -11,6 +11,7 @@ import tempfile
 
 UNITS = ("reeve-launcher.socket", "reeved.socket", "reeve-launcher.service", "reeved.service")
 SERVICES = UNITS[2:]
+POOL = "/sys/fs/cgroup/reeve.slice/reeve-pool.scope"
 TIER = os.environ.get("REEVE_TIER", "native")
 # Not the programs of the build tree, which the runner puts first.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8",
@@ -77,6 +78,15 @@ def journal(*matches):
     return [json.loads(line) for line in out.splitlines()]
 
 
+def pool_is_gone():
+    """After the moment that systemd takes to remove a scope without processes."""
+    for _ in range(50):
+        if not os.path.exists(POOL):
+            return True
+        sh("true")
+    return False
+
+
 class Tasks:
     """Tasks that run until they are told to end, with exit statuses 0 to 199, over and over."""
 
@@ -127,7 +137,7 @@ def leftovers():
     """Cgroups of tasks that have ended, after the moment that a keeper takes to remove its own."""
     for _ in range(50):
         leaves = []
-        for path, directories, _ in os.walk("/sys/fs/cgroup/reeve.pool/tasks"):
+        for path, directories, _ in os.walk(f"{POOL}/tasks"):
             leaves += [os.path.join(path, d) for d in directories if re.search(r"\.\d+$", d)]
         if not leaves:
             return []

@@ -498,7 +498,7 @@ def test_limits_that_the_host_lacks_are_not_dropped(reeve, name):
         assert "controller" in e.parameters["message"]
         assert_nothing_is_left(reeve, task)
         return
-    leaf = os.path.join(os.path.dirname(os.path.dirname(reeve.pool())), reeve.leaves()[0])
+    leaf = os.path.join(reeve.pool(), "tasks", reeve.leaves()[0])
     assert os.path.isdir(leaf)
 
 
