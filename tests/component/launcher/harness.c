@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <systemd/sd-daemon.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -188,24 +189,39 @@ static void wait_for_empty(int pool_fd)
         }
 }
 
+static void end_below(int pool_fd, const char *name)
+{
+        _cleanup_fd_ int fd = openat(pool_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0)
+                return;
+        (void)fd_write_file_at(fd, "cgroup.kill", "1");
+        wait_for_empty(fd);
+}
+
 /* Ends what a failed test left; returns how many leaves were not gone. */
 static int clean_pool(Fixture *f)
 {
         ReeveError e;
         Instance i;
-        char path[64];
-        int mount_fd;
+        char path[128];
+        int mount_fd, left = 0;
 
         assert_ok(instance_init(&i, f->root, NULL, &e), e);
         if (cgroup_open_mount(&mount_fd, NULL) < 0)
                 return 0;
-        snprintf(path, sizeof(path), "%s.pool", i.prefix);
+        if (sd_booted() > 0)
+                snprintf(path, sizeof(path), "reeve.slice/%s.slice/%s-pool.scope", i.prefix, i.prefix);
+        else
+                snprintf(path, sizeof(path), "%s.pool", i.prefix);
         _cleanup_fd_ int pool_fd = openat(mount_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int left = 0;
         if (pool_fd >= 0) {
-                (void)fd_write_file_at(pool_fd, "cgroup.kill", "1");
-                wait_for_empty(pool_fd);
-                left = remove_tree(mount_fd, path, false, 3); /* pool, tasks, uid, leaf */
+                end_below(pool_fd, "keepers");
+                end_below(pool_fd, "tasks");
+                left = remove_tree(pool_fd, "tasks", false, 2); /* tasks, uid, leaf */
+                (void)fd_write_file_at(pool_fd, "cgroup.kill",
+                                       "1"); /* a scope's holder; systemd removes it then */
+                remove_tree(mount_fd, path, false, -1);
         }
         close(mount_fd);
         return left;
