@@ -106,6 +106,13 @@ _reeve() {
         run) mapfile -t COMPREPLY < <(compgen -c -- "$current") ;;
         help) _reeve_words "$(_reeve_verbs)" "$current" ;;
         backup) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+        policy)
+            case ${COMP_WORDS[2]} in
+                check) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+                explain) _reeve_words "$(_reeve_ids "$verb")" "$current" ;;
+                *) ((COMP_CWORD > 2)) || _reeve_words "check explain show reload" "$current" ;;
+            esac
+            ;;
         show | wait | logs | signal | cancel | freeze | thaw)
             if [[ $verb == signal && $COMP_CWORD -gt 2 && $previous != -* ]]; then
                 _reeve_words "$(compgen -A signal | sed -n '/JUNK/d; s/^SIG//p')" "$current"

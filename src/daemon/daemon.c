@@ -32,7 +32,8 @@ struct Daemon {
         VarlinkServer *server;
         RegistryVarlink *adapter;
         RegistryBus *bus; /* NULL: not on any */
-        int pid_fd;       /* locked while we live */
+        sd_event_source *hangup;
+        int pid_fd; /* locked while we live */
         bool own_socket;
 };
 
@@ -153,6 +154,11 @@ static void on_launcher_away(void *userdata)
         journal_launcher_away(userdata);
 }
 
+static void on_policy_refused(const ReeveError *error, void *userdata)
+{
+        journal_policy_refused(userdata, error);
+}
+
 /* The host's journal is the business of the host's own instance only. */
 static void open_journal(Daemon *d, sd_event *event, ServiceReports *ret)
 {
@@ -165,7 +171,17 @@ static void open_journal(Daemon *d, sd_event *event, ServiceReports *ret)
                 *ret = (ServiceReports){ .task_ended = on_task_ended,
                                          .task_not_stored = on_task_not_stored,
                                          .launcher_away = on_launcher_away,
+                                         .policy_refused = on_policy_refused,
                                          .userdata = d->journal };
+}
+
+/* Settings are read once; what changes in operation is the policy. */
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata)
+{
+        Daemon *d = ASSERT_PTR(userdata);
+
+        service_reload_policy(d->service, NULL, NULL, NULL);
+        return 0;
 }
 
 int daemon_new(sd_event *event, const Instance *instance, const DaemonBus *bus, Daemon **ret,
@@ -193,6 +209,9 @@ int daemon_new(sd_event *event, const Instance *instance, const DaemonBus *bus, 
         open_journal(d, event, &config.reports);
         if ((r = write_pid_file(d, reterr)) < 0 || (r = service_new(&config, &d->service, reterr)) < 0)
                 return r;
+        r = sd_event_add_signal(event, &d->hangup, SIGHUP, on_hangup, d);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, NULL, "cannot wait for SIGHUP");
         wait_for_launcher(d, event);
         r = serve(d, event, &config.settings, bus, reterr);
         if (r < 0)
@@ -217,6 +236,7 @@ Daemon *daemon_free(Daemon *d)
         if (!d)
                 return NULL;
         remove_own_files(d);
+        sd_event_source_disable_unref(d->hangup);
         registry_bus_stop(d->bus);
         varlink_server_free(d->server);
         service_free(d->service);

@@ -97,6 +97,7 @@ static int add_signals(sd_event *event)
         sigemptyset(&set);
         sigaddset(&set, SIGTERM);
         sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP); /* the daemon's: threads that it starts must not take it */
         sigprocmask(SIG_BLOCK, &set, NULL);
         signal(SIGPIPE, SIG_IGN);
         if ((r = sd_event_add_signal(event, NULL, SIGTERM, NULL, NULL)) < 0)

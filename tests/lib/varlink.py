@@ -18,6 +18,9 @@ class VarlinkError(Exception):
         self.parameters = parameters or {}
         super().__init__(f"{error}: {self.parameters}")
 
+    def __reduce__(self):  # it comes out of other processes
+        return VarlinkError, (self.error, self.parameters)
+
     @property
     def field(self):
         return self.parameters.get("field")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* CancelTask, SignalTask, FreezeTask, ThawTask. One's own tasks are free, as is everything to an administrator. For anybody
+/* CancelTask, SignalTask, FreezeTask, ThawTask, and ReloadPolicy at the end. One's own tasks are free, as is everything to an administrator. For anybody
  * else the task is looked up first: only if it is another's is polkit asked, and a granted right makes the caller an
  * administrator for this one call. If polkit says no, the service is asked nevertheless: its refusal has the words. */
 
@@ -37,8 +37,12 @@ static void on_verdict(BusCall *c, BusVerdict verdict)
 {
         if (verdict == BUS_VERDICT_INTERACTION_NEEDED &&
             sd_bus_message_get_allow_interactive_authorization(c->message) <= 0) {
-                sd_bus_reply_method_errorf(c->message, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
-                                           "the task belongs to somebody else: polkit has to ask");
+                sd_bus_reply_method_errorf(
+                                c->message, SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED,
+                                c->right == BUS_RIGHT_RELOAD_POLICY
+                                                ? "reloading the policy is the administrator's: polkit has "
+                                                  "to ask"
+                                                : "the task belongs to somebody else: polkit has to ask");
                 bus_call_free(c);
                 return;
         }
@@ -131,4 +135,25 @@ BUS_METHOD(bus_freeze_task)
 BUS_METHOD(bus_thaw_task)
 {
         return freeze(m, ASSERT_PTR(userdata), act_thaw);
+}
+
+static void act_reload(BusCall *c)
+{
+        service_reload_policy(c->bus->service, &c->caller, bus_call_done, c);
+}
+
+static void may_reload(BusCall *c)
+{
+        if (c->caller.admin)
+                act(c);
+        else
+                bus_call_authorize(c, BUS_RIGHT_RELOAD_POLICY, on_verdict);
+}
+
+BUS_METHOD(bus_reload_policy)
+{
+        BusCall *c = begin(m, ASSERT_PTR(userdata), NULL, act_reload);
+        if (c)
+                bus_call_identify(c, may_reload);
+        return 1;
 }

@@ -31,6 +31,7 @@
 static const char *const actions[_BUS_RIGHT_MAX] = {
         [BUS_RIGHT_MANAGE_OTHERS] = "io.reeve.registry1.manage-others",
         [BUS_RIGHT_READ_PRIVATE] = "io.reeve.registry1.read-private",
+        [BUS_RIGHT_RELOAD_POLICY] = "io.reeve.registry1.reload-policy",
 };
 
 static void cancellation_id(const BusCall *c, char text[static 32])
@@ -40,7 +41,7 @@ static void cancellation_id(const BusCall *c, char text[static 32])
 
 static bool may_interact(const BusCall *c)
 {
-        return c->right == BUS_RIGHT_MANAGE_OTHERS &&
+        return c->right != BUS_RIGHT_READ_PRIVATE &&
                sd_bus_message_get_allow_interactive_authorization(c->message) > 0;
 }
 

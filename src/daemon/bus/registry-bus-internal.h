@@ -28,6 +28,7 @@
 typedef enum BusRight {
         BUS_RIGHT_MANAGE_OTHERS,
         BUS_RIGHT_READ_PRIVATE,
+        BUS_RIGHT_RELOAD_POLICY,
         _BUS_RIGHT_MAX,
 } BusRight;
 
@@ -178,3 +179,4 @@ BUS_METHOD(bus_thaw_task);
 BUS_METHOD(bus_get_task);
 BUS_METHOD(bus_list_tasks);
 BUS_METHOD(bus_get_stats);
+BUS_METHOD(bus_reload_policy);

@@ -41,6 +41,7 @@ static const sd_bus_vtable vtable[] = {
                                 SD_BUS_RESULT("aa{sv}", tasks, "s", cursor), bus_list_tasks, FREE),
         SD_BUS_METHOD_WITH_ARGS("GetStats", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", stats), bus_get_stats,
                                 FREE),
+        SD_BUS_METHOD_WITH_ARGS("ReloadPolicy", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, bus_reload_policy, FREE),
         SD_BUS_SIGNAL_WITH_ARGS("TaskCreated", TASK, 0),
         SD_BUS_SIGNAL_WITH_ARGS("TaskStarted", TASK, 0),
         SD_BUS_SIGNAL_WITH_ARGS("TaskCompleted", TASK, 0),

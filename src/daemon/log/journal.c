@@ -33,6 +33,7 @@
 #define ID_LOST          "fb4043a7bda04b4598bccd6b63a935c3"
 #define ID_NOT_STORED    "1ed67137edc746a78f5985bb5d950ef1"
 #define ID_LAUNCHER_AWAY "c450713c0abc46c1824d669cfa249a9d"
+#define ID_POLICY        "5b0c7d3f6a4e4f6f9d0a41c6b7a3e852"
 
 typedef struct Entry {
         ListLink link;
@@ -305,6 +306,20 @@ void journal_launcher_away(Journal *j)
                 return;
         _cleanup_(entry_freep) Entry *e = entry_new(ID_LAUNCHER_AWAY, LOG_WARNING);
         if (!e || add_format(e, "MESSAGE", "the launcher is away; running tasks go on") < 0)
+                count_dropped(j, ENOMEM);
+        else
+                submit(j, TAKE_PTR(e));
+}
+
+void journal_policy_refused(Journal *j, const ReeveError *error)
+{
+        assert(error);
+
+        if (!j)
+                return;
+        _cleanup_(entry_freep) Entry *e = entry_new(ID_POLICY, LOG_ERR);
+        if (!e || add_format(e, "MESSAGE", "the policy was not loaded: %s", error->text) < 0 ||
+            add_text(e, "REEVE_ERROR", error->text) < 0)
                 count_dropped(j, ENOMEM);
         else
                 submit(j, TAKE_PTR(e));

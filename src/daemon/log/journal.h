@@ -27,3 +27,5 @@ DEFINE_CLEANUP_FUNC(Journal *, journal_free)
 void journal_task_ended(Journal *j, const TaskRow *task);
 void journal_task_not_stored(Journal *j, const TaskRow *task, const ReeveError *error);
 void journal_launcher_away(Journal *j);
+/* Files that do not load: what was in force stays. */
+void journal_policy_refused(Journal *j, const ReeveError *error);

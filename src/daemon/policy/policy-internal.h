@@ -3,13 +3,14 @@
 
 /* What the files of the policy share. The way of a value:
  *
- *     policy-load.c      file -> YAML tree -> layers: for each level what it says, as (key, node) pairs
-  *     policy-keys.c      the table of keys: what each may be, and how it gets into a TaskPolicy
- *     resolve.c   layers that apply, one over the other, and the caller's wishes -> a TaskPolicy
- *     json.c      a TaskPolicy as JSON, which is the same language again, and back
+ *     policy-load.c     file -> YAML tree -> layers: for each level what it says, as (key, node) pairs
+ *     policy-keys.c     the table of keys: what each may be, and how it gets into a TaskPolicy
+ *     policy-resolve.c  layers that apply, one over the other, and the caller's wishes -> a TaskPolicy
+ *     policy-json.c     a TaskPolicy as JSON, which is the same language again, and back
  *
- * and for the values that are more than a word or a number: sla.c, ladder.c, rule.c, limit.c, allow.c. Each reads a node
- * of a tree, so that a value is checked when it is loaded by the very function that reads it later. */
+ * and for values that are more than a word or a number: policy-sla.c, -ladder.c, -rule.c, -limit.c, -allow.c, all by the words of
+ * policy-read.c. Each reads a node of a tree, so that a value is checked when it is loaded by the very function that reads
+ * it later. */
 
 #include "basic/hash.h"
 #include "basic/strings.h"

@@ -158,6 +158,73 @@ int policy_write_json(TaskPolicy *p, const PolicyChosen values[static POLICY_KEY
         return 0;
 }
 
+/* ---- all of it ---- */
+
+static json_t *layer_to_json(const PolicyLayer *l);
+
+static int add_layers(json_t *o, const char *key, Hash *layers)
+{
+        _cleanup_json_ json_t *all = json_object();
+
+        if (hash_size(layers) == 0)
+                return 0;
+        HASH_FOREACH(layers, PolicyLayer, l)
+                if (json_object_set_new(all, l->name, layer_to_json(l)) < 0)
+                        return -ENOMEM;
+        return json_object_set(o, key, all) < 0 ? -ENOMEM : 0;
+}
+
+static int add_match(json_t *o, const PolicyLayer *l)
+{
+        if (!l->title && !l->created_by && !l->uid)
+                return 0;
+        return json_object_set_new(o, "match",
+                                   json_pack("{ss* ss* ss*}", "title", l->title, "created_by", l->created_by,
+                                             "uid", l->uid)) < 0
+                               ? -ENOMEM
+                               : 0;
+}
+
+static int add_cases(json_t *o, const PolicyLayer *l)
+{
+        _cleanup_json_ json_t *cases = json_array();
+
+        for (size_t i = 0; i < l->n_cases; i++)
+                if (json_array_append_new(cases, layer_to_json(l->cases[i])) < 0)
+                        return -ENOMEM;
+        return l->n_cases > 0 && json_object_set(o, "cases", cases) < 0 ? -ENOMEM : 0;
+}
+
+static json_t *layer_to_json(const PolicyLayer *l)
+{
+        _cleanup_json_ json_t *o = json_object(), *origins = json_object();
+
+        for (size_t i = 0; i < l->n_values; i++) {
+                const PolicyKey *k = policy_key(l->values[i].key);
+                const PolicyChosen v = { l->values[i].node, l->values[i].source->name };
+                if (add_value(o, k->name, node_to_json(v.node, k->is_plain)) < 0 ||
+                    add_origins(origins, k->name, &v) < 0)
+                        return NULL;
+        }
+        if (json_object_set(o, "origins", origins) < 0 || add_match(o, l) < 0 || add_cases(o, l) < 0 ||
+            (l->task_types && add_layers(o, "task_types", l->task_types) < 0))
+                return NULL;
+        return TAKE_PTR(o);
+}
+
+json_t *policy_to_json(const Policy *p)
+{
+        assert(p);
+
+        _cleanup_json_ json_t *o = json_object();
+        if ((p->max_parallel > 0 && json_set_integer(o, "max_parallel", p->max_parallel) < 0) ||
+            json_object_set_new(o, "built-in", layer_to_json(p->builtin)) < 0 ||
+            json_object_set_new(o, "defaults", layer_to_json(p->defaults)) < 0 ||
+            add_layers(o, "subsystems", p->subsystems) < 0)
+                return NULL;
+        return TAKE_PTR(o);
+}
+
 /* ---- reading back ---- */
 
 /* Nodes live in a TaskPolicy that is thrown away afterwards. */

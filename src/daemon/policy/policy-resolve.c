@@ -231,14 +231,14 @@ static const char *where(const PolicyOrigin *o, char *buffer, size_t size)
         return buffer;
 }
 
-static int violation(const char *option, ReeveError *reterr, const char *asked, const char *what,
-                     const PolicyOrigin *o)
+static int violation(const char *option, const char *asked, const PolicyOrigin *o, ReeveError *reterr)
 {
         char place[300];
 
         return reeve_error_set(reterr, REEVE_ERROR_POLICY_VIOLATION, option,
-                               "%.100s is %s, by %s; the policy lets callers only be stricter", asked, what,
-                               where(o, place, sizeof(place)));
+                               "%.100s is not certainly as strict as what %s sets, and callers may only be "
+                               "stricter",
+                               asked, where(o, place, sizeof(place)));
 }
 
 static int denied(const char *option, ReeveError *reterr)
@@ -249,7 +249,7 @@ static int denied(const char *option, ReeveError *reterr)
 
 static int wish_priority(const TaskPolicy *base, const PolicyQuery *q, Wishes *w, ReeveError *reterr)
 {
-        char *text = w->numbers[0], what[64], place[300];
+        char *text = w->numbers[0], place[300];
 
         if (q->priority == 0)
                 return 0;
@@ -261,27 +261,22 @@ static int wish_priority(const TaskPolicy *base, const PolicyQuery *q, Wishes *w
                                        where(&base->storage->priority_max_origin, place, sizeof(place)));
         if (override_of(base, POLICY_WISH_PRIORITY) == POLICY_OVERRIDE_DENY)
                 return denied("priority", reterr);
-        snprintf(what, sizeof(what), "above %d", base->priority);
         if (override_of(base, POLICY_WISH_PRIORITY) == POLICY_OVERRIDE_STRICTER && base->priority > 0 &&
             q->priority > base->priority)
-                return violation("priority", reterr, text, what, &base->storage->priority_origin);
+                return violation("priority", text, &base->storage->priority_origin, reterr);
         w->nodes[POLICY_WISH_PRIORITY].text = text;
         return 0;
 }
 
 static int wish_backend(const TaskPolicy *base, const PolicyQuery *q, Wishes *w, ReeveError *reterr)
 {
-        char what[64];
-
         if (!q->backend || !q->backend[0])
                 return 0;
         if (override_of(base, POLICY_WISH_BACKEND) == POLICY_OVERRIDE_DENY)
                 return denied("backend", reterr);
         if (override_of(base, POLICY_WISH_BACKEND) == POLICY_OVERRIDE_STRICTER && base->backend &&
-            !streq(q->backend, base->backend)) {
-                snprintf(what, sizeof(what), "not %s", base->backend);
-                return violation("backend", reterr, q->backend, what, &base->storage->backend_origin);
-        }
+            !streq(q->backend, base->backend))
+                return violation("backend", q->backend, &base->storage->backend_origin, reterr);
         w->nodes[POLICY_WISH_BACKEND].text = (char *)q->backend;
         return 0;
 }
@@ -312,8 +307,7 @@ static int wish_sla(const TaskPolicy *base, const PolicyQuery *q, Wishes *w, Ree
                 return denied("sla", reterr);
         if (override_of(base, POLICY_WISH_SLA) == POLICY_OVERRIDE_STRICTER && base->sla.has_deadline &&
             !is_earlier(&asked, &base->sla))
-                return violation("sla", reterr, q->sla,
-                                 "not certainly earlier than the deadline that is set", &base->sla.origin);
+                return violation("sla", q->sla, &base->sla.origin, reterr);
         w->nodes[POLICY_WISH_SLA].text = (char *)q->sla;
         return 0;
 }
@@ -354,8 +348,7 @@ static int wish_limit(const TaskPolicy *base, const PolicyLimit *asked, Wishes *
                                 if (limit_kind(k) == kind)
                                         w->dropped_limits |= UINT32_C(1) << k;
                 } else if (!streq(wanted.list, set.list) || wanted.amount > set.amount)
-                        return violation(asked->name, reterr, asked->value,
-                                         "not stricter than the limit that is set", &l->origin);
+                        return violation(asked->name, asked->value, &l->origin, reterr);
         }
         return 0;
 }
@@ -386,7 +379,8 @@ int policy_resolve(Policy *p, const PolicyQuery *q, TaskPolicy **ret, ReeveError
         assert(ret);
 
         find_layers(p, q, &s);
-        if ((r = check_allowed(&s, q, reterr)) < 0 || (r = remembered(p, &s, NULL, &base, reterr)) < 0)
+        if ((!q->ask && (r = check_allowed(&s, q, reterr)) < 0) ||
+            (r = remembered(p, &s, NULL, &base, reterr)) < 0)
                 return r;
         _cleanup_(task_policy_unrefp) TaskPolicy *kept =
                         task_policy_ref(base); /* the next may empty the memory */

@@ -12,6 +12,7 @@
  * Nothing here reads a clock, launches or stores: the ladder, the queue, the checks and the stuck rules are carried out
  * by daemon/sla, daemon/queue, daemon/verify and daemon/stuck, which take their part of the TaskPolicy. */
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -191,6 +192,10 @@ size_t policy_files(const Policy *p, const char *const **ret);
 /* Of all tasks that reeve launched together; 0: no limit. */
 unsigned policy_max_parallel(const Policy *p);
 
+/* Everything that the files say, with the place of each value: {max_parallel, defaults, subsystems: {NAME: {task_types}}}, each
+ * with its values and "origins" as task_policy_json() has them. NULL when memory is short. */
+json_t *policy_to_json(const Policy *p);
+
 /* What is known of a task before it exists, and what its caller asked for. */
 typedef struct PolicyQuery {
         const char *subsystem, *task_type, *title,
@@ -199,6 +204,7 @@ typedef struct PolicyQuery {
         const gid_t *groups; /* all of the caller's */
         size_t n_groups;
         bool launched; /* not reported */
+        bool ask;      /* only to look: whom `allow` keeps out is told all the same */
 
         /* 0 or NULL: not asked for */
         int priority;

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "basic/log.h"
+#include "common/json/json.h"
 #include "daemon/service/service-internal.h"
 
 struct ServicePolicyLoad {
@@ -160,6 +161,132 @@ void service_reload_policy(Service *s, const Caller *caller, service_done_t call
         list_append(&s->policy.waiting, &w->link);
         if (!s->policy.load)
                 begin_load(s);
+}
+
+/* ---- telling ---- */
+
+static json_t *explained(const char *hash, const char *text)
+{
+        _cleanup_json_ json_t *policy = json_loads(text, 0, NULL);
+        json_t *o = NULL;
+
+        if (policy) {
+                o = json_pack("{ss sO sO}", "hash", hash, "policy", policy, "origins",
+                              json_object_get(policy, "origins"));
+                json_object_del(policy, "origins");
+        }
+        return o;
+}
+
+static void answer_explained(const char *hash, const char *text, service_json_t callback, void *userdata)
+{
+        _cleanup_json_ json_t *o = explained(hash, text);
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (!o)
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot explain");
+        callback(o ? NULL : &e, o, userdata);
+}
+
+typedef struct ExplainOp {
+        service_json_t callback;
+        void *userdata;
+} ExplainOp;
+
+static void on_policy_of_task(const ReeveError *error, const char *hash, const char *policy, void *userdata)
+{
+        _cleanup_free_ ExplainOp *op = ASSERT_PTR(userdata);
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (!error && !hash) {
+                reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "task_id",
+                                "the task was created without a policy");
+                error = &e;
+        }
+        if (error)
+                op->callback(error, NULL, op->userdata);
+        else
+                answer_explained(hash, policy, op->callback, op->userdata);
+}
+
+/* From the database, where open tasks have theirs too: reading is not worth a short cut. */
+static void explain_task(Service *s, const char *task_id, service_json_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        ExplainOp *op = NEW(ExplainOp, 1);
+        if (op)
+                *op = (ExplainOp){ callback, userdata };
+        int r = op ? store_policy(s->store, task_id, on_policy_of_task, op) : -ENOMEM;
+        if (r >= 0)
+                return;
+        free(op);
+        reeve_error_errno(&e, r, NULL, "cannot explain");
+        callback(&e, NULL, userdata);
+}
+
+void service_explain_policy(Service *s, const Caller *caller, const ExplainRequest *request,
+                            service_json_t callback, void *userdata)
+{
+        _cleanup_(task_policy_unrefp) TaskPolicy *p = NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+        assert(caller);
+        assert(request);
+        assert(callback);
+
+        if (request->task_id) {
+                explain_task(s, request->task_id, callback, userdata);
+                return;
+        }
+        Caller whom = *caller;
+        if (request->uid >= 0)
+                whom.uid = (uid_t)request->uid;
+        PolicyQuery q = { .subsystem = request->subsystem,
+                          .task_type = request->task_type,
+                          .title = request->title,
+                          .created_by = request->created_by,
+                          .ask = true };
+        if (!request->subsystem || !request->task_type)
+                reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT,
+                                request->subsystem ? "task_type" : "subsystem",
+                                "must be given, unless a task is named");
+        else
+                service_resolve_policy(s, &whom, &q, &p, &e);
+        if (p)
+                answer_explained(p->hash, task_policy_json(p), callback, userdata);
+        else
+                callback(&e, NULL, userdata);
+}
+
+static json_t *files_to_json(const Policy *p)
+{
+        const char *const *files = NULL;
+        size_t n = p ? policy_files(p, &files) : 0;
+        json_t *a = json_array();
+
+        for (size_t i = 0; i < n; i++)
+                json_array_append_new(a, json_string(files[i]));
+        return a;
+}
+
+json_t *service_policy_to_json(const Service *s, bool with_values)
+{
+        char directory[PATH_MAX];
+
+        assert(s);
+
+        const Policy *p = s->policy.current;
+        instance_path(&s->instance, INSTANCE_POLICY, directory, sizeof(directory));
+        _cleanup_json_ json_t *o = json_pack("{ss so}", "directory", directory, "files", files_to_json(p));
+        if (!o || (p && json_set_string(o, "hash", policy_hash(p)) < 0) ||
+            (p && json_set_integer(o, "loaded_at", (int64_t)s->policy.loaded_realtime) < 0) ||
+            (s->policy.error.code != REEVE_ERROR_NONE &&
+             json_set_string(o, "problem", s->policy.error.text) < 0) ||
+            (p && with_values && json_object_set_new(o, "policy", policy_to_json(p)) < 0))
+                return NULL;
+        return TAKE_PTR(o);
 }
 
 void service_drop_policy(Service *s)

@@ -7,6 +7,7 @@
  * All of it runs on the loop thread. Each operation answers through its callback exactly once, at once or later, unless
  * it is said otherwise; results are borrowed for the call. On failure `error` is not NULL and the rest is NULL or 0. */
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
@@ -122,6 +123,20 @@ typedef struct DoctorCheck {
 } DoctorCheck;
 typedef void (*service_doctor_t)(const DoctorCheck *checks, size_t n, void *userdata);
 void service_doctor(Service *s, service_doctor_t callback, void *userdata);
+
+typedef void (*service_json_t)(const ReeveError *error, json_t *object, void *userdata);
+
+typedef struct ExplainRequest {
+        const char *task_id; /* of this task, as it was created; NULL: of one that would be created now: */
+        const char *subsystem, *task_type, *title, *created_by;
+        int64_t uid; /* -1: the caller's */
+} ExplainRequest;
+/* What applies to a task: {hash, policy, origins}. */
+void service_explain_policy(Service *s, const Caller *caller, const ExplainRequest *request,
+                            service_json_t callback, void *userdata);
+/* What is in force: {directory, hash, loaded_at, files, problem, policy}; without hash and policy if nothing is. NULL when
+ * memory is short. */
+json_t *service_policy_to_json(const Service *s, bool with_values);
 
 /* ---- acting ---- */
 

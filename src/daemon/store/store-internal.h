@@ -92,6 +92,8 @@ int store_end_of_rows(StoreJob *job, StoreDb *db, StoreStatement which, int rc, 
 int store_no_statement(StoreJob *job, StoreDb *db);
 /* NULL stays NULL; an empty blob is one byte of memory and size 0. The caller frees. */
 int store_copy_blob(sqlite3_stmt *st, int column, void **ret, size_t *ret_size);
+/* The same for a text. */
+int store_copy_text(sqlite3_stmt *st, int column, char **ret);
 
 /* Thread functions; the argument of a reader is a StoreReader, of the writer the Store. */
 typedef struct StoreReader {

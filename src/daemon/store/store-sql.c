@@ -79,6 +79,9 @@ static const char *const texts[_STORE_STATEMENT_MAX] = {
         [STORE_SQL_LOG_CHECKPOINTED] = "SELECT coalesce(max(entries), 0) FROM log_checkpoints",
 
         [STORE_SQL_TASK_BY_ID] = "SELECT " TASK_NAMES " FROM task_registry WHERE task_id = ?",
+        [STORE_SQL_POLICY_OF_TASK] = "SELECT p.hash, p.policy FROM task_registry AS t "
+                                     "LEFT JOIN task_policies AS p ON p.hash = t.policy_hash "
+                                     "WHERE t.task_id = ?",
         [STORE_SQL_TASK_BY_SEQ] = "SELECT " TASK_NAMES " FROM task_registry WHERE seq = ?",
         [STORE_SQL_WALK_ALL] = "SELECT " TASK_NAMES " FROM task_registry WHERE seq < ?1 AND seq >= ?2 "
                                "ORDER BY seq DESC",

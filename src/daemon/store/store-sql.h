@@ -165,6 +165,7 @@ typedef enum StoreStatement {
 
         /* readers */
         STORE_SQL_TASK_BY_ID,          /* id */
+        STORE_SQL_POLICY_OF_TASK,      /* task id -> hash, policy; NULL: it has none */
         STORE_SQL_TASK_BY_SEQ,         /* seq */
         STORE_SQL_WALK_ALL,            /* below, lowest; newest first */
         STORE_SQL_WALK_CREATOR,        /* below, lowest, created_by; newest first */

@@ -410,7 +410,7 @@ int store_copy_blob(sqlite3_stmt *st, int column, void **ret, size_t *ret_size)
         return 0;
 }
 
-static int copy_text(sqlite3_stmt *st, int column, char **ret)
+int store_copy_text(sqlite3_stmt *st, int column, char **ret)
 {
         const char *text = (const char *)sqlite3_column_text(st, column);
 
@@ -429,7 +429,7 @@ static int read_open_task(sqlite3_stmt *st, StoreOpenTask *ret)
         if (r >= 0)
                 r = store_copy_blob(st, OPEN_COLUMN_TICKET, &ret->ticket, &ret->ticket_size);
         if (r >= 0)
-                r = copy_text(st, OPEN_COLUMN_POLICY, &ret->policy);
+                r = store_copy_text(st, OPEN_COLUMN_POLICY, &ret->policy);
         return r;
 }
 

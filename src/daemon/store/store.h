@@ -195,6 +195,11 @@ typedef struct StoreCopy {
 typedef void (*store_backup_t)(const ReeveError *error, StoreCopy *copy, void *userdata);
 int store_backup(Store *s, const char *path, store_backup_t callback, void *userdata);
 
+/* What was in force for a task. NoSuchTask; hash and policy are NULL if it has none. Borrowed for the call. */
+typedef void (*store_policy_t)(const ReeveError *error, const char *hash, const char *policy,
+                               void *userdata);
+int store_policy(Store *s, const char *task_id, store_policy_t callback, void *userdata);
+
 /* Runs any function on a reader thread, then `done` on the loop thread with its result: for files that must not be
  * read on the loop thread (output). */
 typedef int (*store_work_t)(void *userdata);

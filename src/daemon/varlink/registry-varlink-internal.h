@@ -57,3 +57,6 @@ ADAPTER_HANDLER(adapter_cancel);
 ADAPTER_HANDLER(adapter_backup);
 ADAPTER_HANDLER(adapter_output);
 ADAPTER_HANDLER(adapter_monitor);
+ADAPTER_HANDLER(adapter_policy_explain);
+ADAPTER_HANDLER(adapter_policy_show);
+ADAPTER_HANDLER(adapter_policy_reload);

@@ -24,6 +24,9 @@ static const VarlinkMethod methods[] = {
         { "Monitor", adapter_monitor, VARLINK_METHOD_MORE },
         { "Backup", adapter_backup, VARLINK_METHOD_ALONE },
         { "Doctor", adapter_doctor, 0 },
+        { "PolicyExplain", adapter_policy_explain, 0 },
+        { "PolicyShow", adapter_policy_show, 0 },
+        { "PolicyReload", adapter_policy_reload, VARLINK_METHOD_ALONE },
 };
 
 int registry_varlink_new(VarlinkServer *server, Service *service, gid_t admin_gid, RegistryVarlink **ret,

@@ -4,11 +4,14 @@
 import contextlib
 import json
 import os
+import signal
+import subprocess
 
 import pytest
 
-from checks import database
-from instance import Instance
+from checks import database, until
+from instance import REEVE, Instance
+from people import Person
 from varlink import VarlinkError
 
 SLEEP = ["/bin/sleep", "1000"]
@@ -103,3 +106,171 @@ def test_a_task_keeps_its_policy():
             assert new["policy_hash"] != t["policy_hash"]
             c.call("Cancel", {"task_id": t["task_id"]})
             assert i.wait(t["task_id"], c)["policy_hash"] == t["policy_hash"]
+
+
+# ---- replacing it
+
+
+def reload(i):
+    with i.connect() as c:
+        return c.call("PolicyReload")
+
+
+def explain(i, **parameters):
+    with i.connect() as c:
+        return c.call("PolicyExplain", parameters)
+
+
+PLAYBOOK = {"subsystem": "healing", "task_type": "playbook", "title": "Playbook: x"}
+
+
+def test_reload():
+    with instance(POLICY) as i:
+        before = explain(i, **PLAYBOOK)
+        write(i, 1, "version: 1\nsubsystems: {healing: {task_types: {playbook: {sla: {deadline: 10min}}}}}\n")
+        assert explain(i, **PLAYBOOK) == before, "files are not read until somebody says so"
+        reply = reload(i)
+        assert reply["files"] == ["00-test.yaml", "10-test.yaml"]
+        after = explain(i, **PLAYBOOK)
+        assert after["policy"]["sla"]["deadline"] == "10min" and after["policy"]["priority"] == 7
+        assert after["origins"]["sla.deadline"] == "10-test.yaml:2:64" and after["hash"] != before["hash"]
+
+
+def test_a_bad_file_changes_nothing():
+    with instance(POLICY) as i:
+        before = explain(i, **PLAYBOOK)
+        write(i, 1, "version: 1\nsubsystems:\n  healing:\n    max_paralel: 4\n")
+        e = refusal(lambda: reload(i))
+        assert e.name == "InvalidArgument"
+        assert e.parameters["message"].endswith(
+            "10-test.yaml:4:5: unknown key 'max_paralel'; did you mean 'max_parallel'?"), str(e)
+        assert explain(i, **PLAYBOOK) == before
+        with i.connect() as c:
+            shown = c.call("PolicyShow")
+        assert shown["files"] == ["00-test.yaml"] and "max_paralel" in shown["problem"]
+        assert "10-test.yaml:4:5" in i.logs() and i.run_wait(TRUE)["status"] == "completed"
+
+        write(i, 1, "version: 1\n")
+        reload(i)
+        with i.connect() as c:
+            assert "problem" not in c.call("PolicyShow")
+
+
+def test_hangup_reloads():
+    with instance(POLICY) as i:
+        write(i, 0, POLICY.replace("1h", "3h"))
+        os.kill(i.reeved.process.pid, signal.SIGHUP)
+        until(i, "the new policy", lambda: explain(i, **PLAYBOOK)["policy"]["sla"]["deadline"] == "3h")
+
+
+def test_a_bad_file_at_the_start_refuses_new_work_and_nothing_else():
+    with instance(POLICY) as i:
+        t = i.run(SLEEP, subsystem="healing", task_type="playbook", more={"title": "Playbook: x"})
+        i.kill(i.reeved)
+        write(i, 0, "version: 2\n")
+        i.start_reeved()
+        e = refusal(lambda: i.run(TRUE))
+        assert e.name == "PolicyViolation" and "00-test.yaml:1:10" in e.parameters["message"], str(e)
+        with i.connect() as c:
+            assert c.call("Get", {"task_id": t["task_id"]})["task"]["status"] == "active"
+            shown = c.call("PolicyShow")
+            assert "hash" not in shown and "policy" not in shown and "00-test.yaml:1:10" in shown["problem"]
+        write(i, 0, POLICY)
+        reload(i)
+        assert i.run_wait(TRUE)["status"] == "completed"
+
+
+# ---- who may
+
+
+def run_as(i, **more):
+    return i.run(TRUE, **more)["task_id"]
+
+
+def test_allow_decides_who_may_run():
+    daemons = Person("daemon").gid
+    text = f"""
+version: 1
+subsystems:
+  healing:
+    allow: {{groups: [{daemons}, no-such-group]}}
+    task_types:
+      chore: {{allow: {{users: [nobody]}}}}
+"""
+    with instance(text) as i:
+        nobody, member = Person("nobody"), Person("nobody", groups=[daemons])
+        assert i.run_wait(TRUE, subsystem="healing")["status"] == "completed", "root may"
+        assert member.does(run_as, i, subsystem="healing"), "by a supplementary group"
+        assert Person("daemon").does(run_as, i, subsystem="healing"), "by the primary group"
+        assert nobody.does(run_as, i, subsystem="healing", task_type="chore"), "by name, the type's word counts"
+        assert nobody.does(run_as, i, subsystem="other"), "where nothing is said everybody may"
+        e = refusal(lambda: nobody.does(run_as, i, subsystem="healing"))
+        assert (e.name, e.field) == ("PermissionDenied", "subsystem"), str(e)
+        assert e.parameters["message"] == (
+            f"uid {nobody.uid} may not run 'check' tasks in subsystem 'healing': 'allow' in 00-test.yaml line 5")
+        assert explain(i, subsystem="healing", task_type="check", uid=nobody.uid)["policy"]["allow"], "looking is free"
+
+
+def test_only_administrators_reload():
+    with instance(POLICY) as i:
+        e = refusal(lambda: Person("nobody").does(reload, i))
+        assert e.name == "PermissionDenied", str(e)
+
+
+# ---- looking
+
+
+def test_explain():
+    with instance(POLICY) as i:
+        t = i.run_wait(TRUE, subsystem="healing", task_type="playbook", more={"title": "Playbook: x"})
+        write(i, 0, POLICY.replace("1h", "2h"))
+        reload(i)
+        told = explain(i, task_id=t["task_id"])
+        assert told["hash"] == t["policy_hash"] and told["policy"]["sla"]["deadline"] == "1h", "as it was created"
+        assert set(told["origins"]) >= {"sla.deadline", "sla.ladder.0", "retry.on"}
+        assert explain(i, **PLAYBOOK)["policy"]["sla"]["deadline"] == "2h"
+
+        for parameters, name, field in (
+            ({"task_id": "not_there"}, "NoSuchTask", "task_id"),
+            ({"subsystem": "healing"}, "InvalidArgument", "task_type"),
+            ({}, "InvalidArgument", "subsystem"),
+        ):
+            e = refusal(lambda p=parameters: explain(i, **p))
+            assert (e.name, e.field) == (name, field), str(e)
+
+
+def reeve(i, *args):
+    env = {**os.environ, "REEVE_SOCKET": i.path("io.reeve.Registry")}
+    return subprocess.run([REEVE, *args], env=env, capture_output=True, text=True, check=False)
+
+
+def test_on_the_command_line():
+    with instance(POLICY) as i:
+        t = i.run_wait(TRUE, subsystem="healing", task_type="playbook", more={"title": "Playbook: x"})
+        told = reeve(i, "policy", "explain", t["task_id"])
+        assert told.returncode == 0, told.stderr
+        lines = {line.split()[0]: line.split() for line in told.stdout.splitlines()}
+        assert lines["sla.deadline"][1:] == ["1h", "00-test.yaml:10:25"], told.stdout
+        assert lines["retry.attempts"][1:] == ["2", "00-test.yaml:11:27"] and lines["sla.from"][-1] == "built-in"
+
+        told = reeve(i, "policy", "explain", "-S", "healing", "-T", "playbook", "--title", "Playbook: y", "--json=short")
+        assert json.loads(told.stdout)["policy"]["sla"]["deadline"] == "1h", told.stderr
+
+        shown = reeve(i, "policy", "show")
+        assert "healing/playbook if {title: Playbook: *}" in shown.stdout, shown.stdout + shown.stderr
+        assert reeve(i, "policy", "reload").stdout.startswith("policy ")
+        assert reeve(i, "run", "--sla=5min", "-q", "true").returncode == 0
+        refused = reeve(i, "run", "-S", "healing", "-T", "playbook", "--title=Playbook: z", "--sla=5h", "true")
+        assert refused.returncode == 78 and "sla: 5h is not certainly as strict" in refused.stderr, refused.stderr
+
+
+def test_check_needs_no_daemon(tmp_path):
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(POLICY)
+    bad.write_text("version: 1\ndefaults: {priority: high}\n")
+    told = subprocess.run([REEVE, "policy", "check", good, bad], capture_output=True, text=True, check=False)
+    assert told.returncode == 1 and told.stdout == f"{good}: ok\n"
+    assert told.stderr == (f"{bad}:2:22: defaults.priority (priority of a task whose caller names none) must be a whole "
+                           "number from 1 to 10, not 'high'\n")
+    told = subprocess.run([REEVE, "policy", "check", "--json=short", tmp_path], capture_output=True, text=True, check=False)
+    assert told.returncode == 1 and json.loads(told.stdout)[0]["field"] == "defaults.priority"
