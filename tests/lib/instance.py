@@ -140,7 +140,7 @@ class Instance:
         self.launcher = self.reeved = None
         os.chown(self.root, 0, grp.getgrnam(USER).gr_gid)
         os.chmod(self.root, 0o1775)
-        for name in ("checks", "hooks"):
+        for name in ("checks", "hooks", "policy.d"):
             os.mkdir(self.path(name), 0o755)
         if os.path.exists(CHECK):
             shutil.copy2(CHECK, self.path("checks"))

@@ -4,6 +4,7 @@ message says about its sender counts for nothing. With polkit: tests/system/suit
 
 import contextlib
 import grp
+import os
 
 import pytest
 
@@ -99,3 +100,32 @@ def test_nobody_else_has_the_name(on, bus):
     with pytest.raises(DBusError) as e:
         on(alice, take)
     assert e.value.name.endswith("AccessDenied"), e.value
+
+
+def test_only_administrators_reload_the_policy(on, c):
+    with pytest.raises(DBusError) as e:
+        on(bob, call, "ReloadPolicy")
+    assert e.value.name == "io.reeve.Error.PermissionDenied", e.value
+    assert call(c, "ReloadPolicy") == (), "root may"
+
+
+@needs_admins
+def test_the_group_reloads_the_policy(on):
+    assert on(carol, call, "ReloadPolicy") == ()
+
+
+def test_allow_looks_at_groups_that_the_bus_tells(on, c, reeve):
+    gid = Person("mail").gid
+    file = reeve.path("policy.d", "10-allow.yaml")
+    with open(file, "w", encoding="utf-8") as f:
+        f.write(f"version: 1\nsubsystems: {{closed: {{allow: {{groups: [{gid}]}}}}}}\n")
+    try:
+        call(c, "ReloadPolicy")
+        options = {"subsystem": ("s", "closed")}
+        on(Person("nobody", groups=[gid]), run, ["/bin/true"], options=options)
+        with pytest.raises(DBusError) as e:
+            on(bob, run, ["/bin/true"], options=options)
+        assert e.value.name == "io.reeve.Error.PermissionDenied" and "10-allow.yaml line 2" in str(e.value), e.value
+    finally:
+        os.unlink(file)
+        call(c, "ReloadPolicy")

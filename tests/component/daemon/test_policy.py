@@ -21,7 +21,6 @@ TRUE = ["/bin/true"]
 @contextlib.contextmanager
 def instance(*texts):
     i = Instance()
-    os.mkdir(i.path("policy.d"), 0o755)
     for n, text in enumerate(texts):
         write(i, n, text)
     with i:
