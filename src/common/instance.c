@@ -21,6 +21,7 @@ static const struct {
         [INSTANCE_RECORDS] = { "/run/reeve/tasks", "/tasks" },
         [INSTANCE_STATE] = { "/var/lib/reeve", "" },
         [INSTANCE_DATABASE] = { "/var/lib/reeve/registry.db", "/registry.db" },
+        [INSTANCE_LOG_KEY] = { "/var/lib/reeve/log.key", "/log.key" },
         [INSTANCE_OUTPUT] = { "/var/lib/reeve/output", "/output" },
         [INSTANCE_BACKUP] = { "/var/lib/reeve/backup", "/backup" },
         [INSTANCE_LAUNCHER_STATE] = { "/var/lib/reeve-launcher", "/launcher-state" },

@@ -11,6 +11,7 @@
  *     records           /run/reeve/tasks                       DIR/tasks
  *     state             /var/lib/reeve                         DIR
  *     database          /var/lib/reeve/registry.db             DIR/registry.db
+ *     key of the log    /var/lib/reeve/log.key                 DIR/log.key
  *     output            /var/lib/reeve/output                  DIR/output
  *     backups           /var/lib/reeve/backup                  DIR/backup
  *     launcher's state  /var/lib/reeve-launcher                DIR/launcher-state
@@ -39,6 +40,7 @@ typedef enum InstancePath {
         INSTANCE_RECORDS,
         INSTANCE_STATE,
         INSTANCE_DATABASE,
+        INSTANCE_LOG_KEY,
         INSTANCE_OUTPUT,
         INSTANCE_BACKUP,
         INSTANCE_LAUNCHER_STATE,

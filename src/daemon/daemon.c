@@ -159,6 +159,11 @@ static void on_policy_refused(const ReeveError *error, void *userdata)
         journal_policy_refused(userdata, error);
 }
 
+static void on_log_signed(const char *note, uint64_t entries, void *userdata)
+{
+        journal_log_signed(userdata, note, entries);
+}
+
 /* The host's journal is the business of the host's own instance only. */
 static void open_journal(Daemon *d, sd_event *event, ServiceReports *ret)
 {
@@ -172,6 +177,7 @@ static void open_journal(Daemon *d, sd_event *event, ServiceReports *ret)
                                          .task_not_stored = on_task_not_stored,
                                          .launcher_away = on_launcher_away,
                                          .policy_refused = on_policy_refused,
+                                         .log_signed = on_log_signed,
                                          .userdata = d->journal };
 }
 

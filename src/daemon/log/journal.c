@@ -34,6 +34,7 @@
 #define ID_NOT_STORED    "1ed67137edc746a78f5985bb5d950ef1"
 #define ID_LAUNCHER_AWAY "c450713c0abc46c1824d669cfa249a9d"
 #define ID_POLICY        "5b0c7d3f6a4e4f6f9d0a41c6b7a3e852"
+#define ID_LOG_SIGNED    "a11316bbb8b34fbfa86308a4331a4f0e"
 
 typedef struct Entry {
         ListLink link;
@@ -320,6 +321,23 @@ void journal_policy_refused(Journal *j, const ReeveError *error)
         _cleanup_(entry_freep) Entry *e = entry_new(ID_POLICY, LOG_ERR);
         if (!e || add_format(e, "MESSAGE", "the policy was not loaded: %s", error->text) < 0 ||
             add_text(e, "REEVE_ERROR", error->text) < 0)
+                count_dropped(j, ENOMEM);
+        else
+                submit(j, TAKE_PTR(e));
+}
+
+void journal_log_signed(Journal *j, const char *note, uint64_t entries)
+{
+        assert(note);
+
+        if (!j)
+                return;
+        _cleanup_(entry_freep) Entry *e = entry_new(ID_LOG_SIGNED, LOG_INFO);
+        if (!e ||
+            add_format(e, "MESSAGE", "the immutable log has %" PRIu64 " entries, and is signed", entries) <
+                            0 ||
+            add_format(e, "REEVE_LOG_ENTRIES", "%" PRIu64, entries) < 0 ||
+            add_text(e, "REEVE_CHECKPOINT", note) < 0)
                 count_dropped(j, ENOMEM);
         else
                 submit(j, TAKE_PTR(e));

@@ -29,3 +29,6 @@ void journal_task_not_stored(Journal *j, const TaskRow *task, const ReeveError *
 void journal_launcher_away(Journal *j);
 /* Files that do not load: what was in force stays. */
 void journal_policy_refused(Journal *j, const ReeveError *error);
+
+/* The log was signed: the journal is one more place where its checkpoints are kept. */
+void journal_log_signed(Journal *j, const char *note, uint64_t entries);

@@ -62,8 +62,10 @@ struct Service {
         unsigned n_snapshots;
         sd_event_source *snapshots_source;
 
-        Prioq *kills;                 /* cancelled tasks, by kill_boottime */
-        sd_event_source *kill_timer;  /* of the first of them */
+        Prioq *kills;                /* cancelled tasks, by kill_boottime */
+        sd_event_source *kill_timer; /* of the first of them */
+        sd_event_source *sign_timer;
+        uint64_t signed_entries;      /* of the log, by the last checkpoint that was told of */
         sd_event_source *retry_timer; /* tasks that wait for the launcher to make up its mind */
 
         ListLink held; /* ServiceHeld */
@@ -188,6 +190,13 @@ void service_launch_uncertain(Service *s, Task *t, bool spent);
 bool service_has_record(Service *s, const Task *t);
 /* A record was closed whose task is not open. */
 void service_look_at_stray(Service *s, const char *name);
+
+/* ---- log.c ---- */
+/* The name of a new log: what its checkpoints are signed as. */
+void service_log_origin(const Instance *i, char ret[static CHECKPOINT_ORIGIN_MAX + 1]);
+int service_start_signing(Service *s);
+/* Before the store is closed. */
+void service_sign_last(Service *s);
 
 /* ---- query.c ---- */
 /* Answers everybody who waits for the end: with the row, or with the error. */

@@ -17,14 +17,18 @@
 
 static int open_store(Service *s, ReeveError *reterr)
 {
-        char path[PATH_MAX], backup[PATH_MAX];
+        char path[PATH_MAX], backup[PATH_MAX], log_key[PATH_MAX], log_origin[CHECKPOINT_ORIGIN_MAX + 1];
 
         instance_path(&s->instance, INSTANCE_DATABASE, path, sizeof(path));
         instance_path(&s->instance, INSTANCE_BACKUP, backup, sizeof(backup));
+        instance_path(&s->instance, INSTANCE_LOG_KEY, log_key, sizeof(log_key));
+        service_log_origin(&s->instance, log_origin);
         StoreConfig config = { .path = path,
                                .backup_dir = backup,
                                .backup_interval_usec = s->settings.backup.interval_usec,
                                .backups_kept = s->settings.backup.keep,
+                               .log_key = log_key,
+                               .log_origin = log_origin,
                                .clock = s->clock,
                                .event = s->event };
         return store_open(&config, &s->store, reterr);
@@ -69,6 +73,8 @@ static int add_timers(Service *s, ReeveError *reterr)
         int r = service_start_kills(s);
         if (r >= 0)
                 r = service_start_holding(s);
+        if (r >= 0)
+                r = service_start_signing(s);
         return r < 0 ? reeve_error_errno(reterr, r, NULL, "cannot make a timer") : 0;
 }
 
@@ -138,6 +144,7 @@ Service *service_free(Service *s)
         service_flush_snapshots(s);
         launcher_client_free(s->launcher);
         record_watch_free(s->records);
+        service_sign_last(s);
         store_close(s->store);
         registry_free(s->registry);
         service_drop_policy(s);
@@ -145,6 +152,7 @@ Service *service_free(Service *s)
         sd_event_source_disable_unref(s->snapshots_source);
         sd_event_source_disable_unref(s->kill_timer);
         sd_event_source_disable_unref(s->retry_timer);
+        sd_event_source_disable_unref(s->sign_timer);
         fd_close(s->cgroup_fd);
         fd_close(s->net_fd);
         sd_event_unref(s->event);

@@ -38,6 +38,7 @@ typedef struct ServiceReports {
         void (*task_ended)(const TaskRow *task, void *userdata); /* and that is durable */
         void (*task_not_stored)(const TaskRow *task, const ReeveError *error, void *userdata);
         void (*launcher_away)(void *userdata);
+        void (*log_signed)(const char *note, uint64_t entries, void *userdata);
         void (*policy_refused)(const ReeveError *error, void *userdata);
         void *userdata;
 } ServiceReports;
@@ -137,6 +138,17 @@ void service_explain_policy(Service *s, const Caller *caller, const ExplainReque
 /* What is in force: {directory, hash, loaded_at, files, problem, policy}; without hash and policy if nothing is. NULL when
  * memory is short. */
 json_t *service_policy_to_json(const Service *s, bool with_values);
+
+/* ---- the immutable log: what is told is public ---- */
+
+void service_log(Service *s, const StoreLogFilter *filter, store_log_t callback, void *userdata);
+/* A checkpoint of the log as it is now; and the public key, as text, that it is signed with (borrowed for the call). */
+typedef void (*service_checkpoint_t)(const ReeveError *error, const char *note, const char *key,
+                                     void *userdata);
+void service_log_checkpoint(Service *s, service_checkpoint_t callback, void *userdata);
+/* See store_prove_entry(), store_prove_growth(). */
+void service_prove_entry(Service *s, uint64_t entry, store_proof_t callback, void *userdata);
+void service_prove_growth(Service *s, uint64_t old_size, store_proof_t callback, void *userdata);
 
 /* ---- acting ---- */
 

@@ -27,6 +27,9 @@ static const VarlinkMethod methods[] = {
         { "PolicyExplain", adapter_policy_explain, 0 },
         { "PolicyShow", adapter_policy_show, 0 },
         { "PolicyReload", adapter_policy_reload, VARLINK_METHOD_ALONE },
+        { "Log", adapter_log, VARLINK_METHOD_ALONE },
+        { "LogCheckpoint", adapter_log_checkpoint, 0 },
+        { "LogProof", adapter_log_proof, 0 },
 };
 
 int registry_varlink_new(VarlinkServer *server, Service *service, gid_t admin_gid, RegistryVarlink **ret,
