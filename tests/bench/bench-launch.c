@@ -5,7 +5,7 @@
  *     bench-launch bare N S              what the kernel alone can do for a launcher: mkdir of a leaf cgroup,
  *                                        clone3(CLONE_INTO_CGROUP | CLONE_PIDFD), execve, waitid, one read of
  *                                        cpu.stat, rmdir
- *     bench-launch run N S SOCKET        the same through reeve: Run, then Wait, over one connection for each worker
+ *     bench-launch run N S SOCKET [BACKEND]   the same through reeve: Run, then Wait, over one connection for each worker
  *     bench-launch command N S ARGV...   whatever ARGV does to start it: systemd-run, tsp, reeve run
  *
  * Workers are processes, so that none holds another's locks. A loop ends with its last task that began in time; the
@@ -205,7 +205,8 @@ static int run_task(Bench *b, const char *task_id, ReeveError *reterr)
                 return spec_fd;
         if (!parameters || json_set_integer(parameters, "spec", 0) < 0 ||
             json_set_string(parameters, "subsystem", "bench") < 0 ||
-            json_set_string(parameters, "task_type", "launch") < 0)
+            json_set_string(parameters, "task_type", "launch") < 0 ||
+            json_set_string(parameters, "backend", b->operands[1]) < 0)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "parameters");
         int r = varlink_client_send(b->client, "io.reeve.Registry.Run", parameters, 0, &spec_fd, 1, reterr);
         if (r >= 0)
@@ -270,7 +271,7 @@ static int command_start_and_wait(Bench *b, uint64_t k)
 
 static const Loop loops[] = {
         { "bare", "", 0, bare_prepare, NULL, bare_start_and_wait, bare_clean },
-        { "run", " SOCKET", 1, NULL, run_enter, run_start_and_wait, NULL },
+        { "run", " SOCKET [BACKEND]", 1, NULL, run_enter, run_start_and_wait, NULL },
         { "command", " ARGV...", 1, NULL, NULL, command_start_and_wait, NULL },
 };
 
