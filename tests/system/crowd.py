@@ -38,9 +38,9 @@ def call(method, **parameters):
 
 
 class Crowd:
-    def __init__(self, name):
+    def __init__(self, name, directory="/run"):
         self.name = name
-        self.directory = tempfile.mkdtemp(prefix=f"{name}-", dir="/run")
+        self.directory = tempfile.mkdtemp(prefix=f"{name}-", dir=directory)
         self.members, self.begun, self.asked = {}, 0, []
 
     # starting

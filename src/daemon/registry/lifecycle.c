@@ -68,6 +68,7 @@ void task_started(Task *t, const AttemptRow *a, usec_t started_boottime)
         move(t, TASK_ACTIVE);
         set_place(t, a);
         t->row.pid = a->pid;
+        t->row.usage = (Usage){ 0 }; /* of an earlier attempt */
         if (t->row.started_realtime == 0) {
                 t->row.started_realtime = a->started_realtime;
                 t->row.started_boottime = started_boottime;

@@ -12,15 +12,26 @@
 #include "basic/log.h"
 #include "daemon/service/service-internal.h"
 
-/* Where the kernel keeps no peak, the highest level that was seen is one that the final account must not fall below. */
-static void keep_peak(Usage *fresh, const Usage *before)
+static void raise_to(Usage *fresh, UsageField field, int64_t value, UsageSource source)
 {
+        if (!usage_has(fresh, field) || fresh->value[field] < value)
+                usage_set(fresh, field, (uint64_t)value, source);
+}
+
+/* Where the kernel keeps no peak, the highest level that was seen is one that the final account must not fall below: by us or by
+ * whoever was reeved when the attempt began. */
+static void keep_peaks(Usage *fresh, const Usage *before)
+{
+        if (usage_has(before, USAGE_MEMORY_ANON_PEAK))
+                raise_to(fresh, USAGE_MEMORY_ANON_PEAK, before->value[USAGE_MEMORY_ANON_PEAK],
+                         before->source[USAGE_MEMORY_ANON_PEAK]);
         if (usage_has(fresh, USAGE_MEMORY_PEAK) || !usage_has(fresh, USAGE_MEMORY_CURRENT))
                 return;
-        int64_t peak = fresh->value[USAGE_MEMORY_CURRENT];
+        raise_to(fresh, USAGE_MEMORY_PEAK, fresh->value[USAGE_MEMORY_CURRENT],
+                 fresh->source[USAGE_MEMORY_CURRENT]);
         if (usage_has(before, USAGE_MEMORY_PEAK))
-                peak = MAX(peak, before->value[USAGE_MEMORY_PEAK]);
-        usage_set(fresh, USAGE_MEMORY_PEAK, (uint64_t)peak, fresh->source[USAGE_MEMORY_CURRENT]);
+                raise_to(fresh, USAGE_MEMORY_PEAK, before->value[USAGE_MEMORY_PEAK],
+                         fresh->source[USAGE_MEMORY_CURRENT]);
 }
 
 static Task *take_reading(Service *s, const SamplerReading *reading)
@@ -30,7 +41,7 @@ static Task *take_reading(Service *s, const SamplerReading *reading)
                 return NULL;
 
         Usage fresh = reading->usage;
-        keep_peak(&fresh, &t->row.usage);
+        keep_peaks(&fresh, &t->row.usage);
         t->row.usage = fresh;
         return t;
 }

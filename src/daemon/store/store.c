@@ -433,6 +433,28 @@ static int read_open_task(sqlite3_stmt *st, StoreOpenTask *ret)
         return r;
 }
 
+/* What was known last of the counters of an attempt that runs: of a task that is lost, that is the account. */
+static int read_last_usage(StoreDb *db, TaskRow *row)
+{
+        SnapshotRow last;
+
+        if (row->status == TASK_PENDING)
+                return 0;
+        sqlite3_stmt *st = store_db_statement(db, STORE_SQL_SNAPSHOTS);
+        if (!st)
+                return -EIO;
+        sqlite3_bind_text(st, 1, row->task_id, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(st, 2, 1);
+        int rc = sqlite3_step(st), r = 0;
+        if (rc == SQLITE_ROW) {
+                r = store_read_snapshot(st, &last);
+                if (r >= 0 && last.attempt == row->attempt)
+                        row->usage = last.usage;
+        }
+        store_db_reset(db, STORE_SQL_SNAPSHOTS);
+        return r < 0 ? r : rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -EIO;
+}
+
 int store_load_open_tasks(Store *s, StoreOpenTask **ret, size_t *ret_n, ReeveError *reterr)
 {
         _cleanup_store_db_ StoreDb db = {};
@@ -461,6 +483,12 @@ int store_load_open_tasks(Store *s, StoreOpenTask **ret, size_t *ret_n, ReeveErr
                 reeve_error_errno(reterr, r, NULL, "cannot read the tasks");
         else if (rc != SQLITE_DONE)
                 r = store_db_error(&db, rc, "cannot read the tasks", reterr);
+        for (size_t i = 0; r >= 0 && i < n; i++) {
+                r = read_last_usage(&db, tasks[i].row);
+                if (r < 0)
+                        reeve_error_errno(reterr, r, NULL, "cannot read the last counters of %s",
+                                          tasks[i].row->task_id);
+        }
         if (r < 0) {
                 store_open_tasks_free(tasks, n);
                 return r;

@@ -217,7 +217,7 @@ typedef struct StoreOpenTask {
         char *policy; /* NULL: it has none */
 } StoreOpenTask;
 
-/* Every task that has not ended. The array and everything in it is the caller's: store_open_tasks_free(). */
+/* Every task that has not ended; `usage` of one that runs is that of its last snapshot. The array and everything in it is the caller's: store_open_tasks_free(). */
 int store_load_open_tasks(Store *s, StoreOpenTask **ret, size_t *ret_n, ReeveError *reterr);
 void store_open_tasks_free(StoreOpenTask *tasks, size_t n);
 

@@ -3,6 +3,7 @@
 /* Writing and reading back: every column, group commit, order, failures that stay alone, counters. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -664,6 +665,53 @@ static void test_specs(void **state)
         fclose(file);
 }
 
+/* After a crash of ours or of the machine, what a task had used is what its last snapshot says: of this attempt. */
+static void test_last_usage_of_open_tasks(void **state)
+{
+        static const struct {
+                const char *id;
+                TaskState status;
+                unsigned attempt, snapshots_of;
+                bool known;
+        } cases[] = {
+                { "runs", TASK_ACTIVE, 2, 2, true },
+                { "no-snapshot-yet", TASK_ACTIVE, 2, 0, false },
+                { "snapshots-of-an-earlier-attempt", TASK_ACTIVE, 2, 1, false },
+                { "waits-for-another-attempt", TASK_PENDING, 1, 1, false },
+        };
+        ReeveError error = REEVE_ERROR_NULL;
+        Fixture *f = *state;
+        StoreOpenTask *open;
+        size_t n;
+
+        fixture_open(f);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                Written written = {};
+                TaskRow t = make_task(cases[i].id);
+                t.status = cases[i].status;
+                t.attempt = cases[i].attempt;
+                StoreWrite *w = store_write_new(f->store, 0, on_written, &written);
+                assert_int_equal(store_write_insert_task(w, &t), 0);
+                for (unsigned k = 1; cases[i].snapshots_of > 0 && k <= 3; k++) {
+                        SnapshotRow s = { .attempt = cases[i].snapshots_of, .taken_realtime = k };
+                        usage_set(&s.usage, USAGE_CPU, k * 1000, USAGE_KERNEL);
+                        assert_int_equal(store_write_snapshot(w, cases[i].id, &s), 0);
+                }
+                fixture_commit(f, w, &written);
+        }
+        assert_ok(store_load_open_tasks(f->store, &open, &n, &error), error);
+        assert_int_equal(n, ELEMENTSOF(cases));
+        for (size_t i = 0; i < n; i++) {
+                const Usage *u = &open[i].row->usage;
+                assert_string_equal(open[i].row->task_id, cases[i].id);
+                if (usage_has(u, USAGE_CPU) != cases[i].known ||
+                    (cases[i].known && u->value[USAGE_CPU] != 3000))
+                        fail_msg("%s: cpu_usec is %" PRId64 ", source %d", cases[i].id, u->value[USAGE_CPU],
+                                 (int)u->source[USAGE_CPU]);
+        }
+        store_open_tasks_free(open, n);
+}
+
 typedef struct Counts {
         bool done;
         StoreCounts counts;
@@ -818,6 +866,7 @@ int main(void)
                 TEST(test_duplicate_fails_alone),
                 TEST(test_constraint_is_reported),
                 TEST(test_specs),
+                TEST(test_last_usage_of_open_tasks),
                 TEST(test_counts),
                 TEST(test_work),
                 TEST(test_close_finishes_writes),
