@@ -56,8 +56,10 @@ char *usage_sentence(const Usage *u, bool ended, bool sources)
             append_counter(&b, u, now ? "memory" : "memory peak",
                            now ? USAGE_MEMORY_CURRENT : USAGE_MEMORY_PEAK, sources) < 0 ||
             append_counter(&b, u, "read", USAGE_IO_READ, sources) < 0 ||
-            append_counter(&b, u, "written", USAGE_IO_WRITE, sources) < 0)
-                return NULL;
+            append_counter(&b, u, "written", USAGE_IO_WRITE, sources) < 0 ||
+            (u->value[USAGE_NET_RX] > 0 && append_counter(&b, u, "received", USAGE_NET_RX, sources) < 0) ||
+            (u->value[USAGE_NET_TX] > 0 && append_counter(&b, u, "sent", USAGE_NET_TX, sources) < 0))
+                return NULL; /* few tasks use the network: a 0 is not news */
         return buffer_take(&b);
 }
 

@@ -155,11 +155,11 @@ static void print_snapshots(const json_t *snapshots)
         const json_t *snapshot;
         size_t i;
 
-        printf("\n  %-8s %-12s %12s %12s %12s %12s\n", "attempt", "elapsed", "cpu", "memory", "read",
-               "written");
+        printf("\n  %-8s %-12s %12s %12s %12s %12s %12s %12s\n", "attempt", "elapsed", "cpu", "memory",
+               "read", "written", "received", "sent");
         json_array_foreach((json_t *)snapshots, i, snapshot) {
-                static const UsageField fields[] = { USAGE_CPU, USAGE_MEMORY_CURRENT, USAGE_IO_READ,
-                                                     USAGE_IO_WRITE };
+                static const UsageField fields[] = { USAGE_CPU,      USAGE_MEMORY_CURRENT, USAGE_IO_READ,
+                                                     USAGE_IO_WRITE, USAGE_NET_RX,         USAGE_NET_TX };
                 char text[USAGE_TEXT_SIZE];
                 Usage u;
 

@@ -143,6 +143,15 @@ static const char *column_io(const TableRow *row, char text[static TABLE_TEXT_SI
         return NULL;
 }
 
+static const char *column_network(const TableRow *row, char text[static TABLE_TEXT_SIZE])
+{
+        char in[USAGE_TEXT_SIZE], out[USAGE_TEXT_SIZE];
+
+        snprintf(text, TABLE_TEXT_SIZE, "%s/%s", usage_text(&row->task.usage, USAGE_NET_RX, in),
+                 usage_text(&row->task.usage, USAGE_NET_TX, out));
+        return NULL;
+}
+
 static const char *column_processes(const TableRow *row, char text[static TABLE_TEXT_SIZE])
 {
         usage_text(&row->task.usage, USAGE_PIDS_CURRENT, text);
@@ -158,6 +167,7 @@ static const TableColumn top_columns[] = {
         { "CPU", 0, SCOLS_FL_RIGHT, column_cpu },
         { "MEMORY", 0, SCOLS_FL_RIGHT, column_memory },
         { "IO", 0, SCOLS_FL_RIGHT, column_io },
+        { "NET", 0, SCOLS_FL_RIGHT, column_network },
         { "PIDS", 0, SCOLS_FL_RIGHT, column_processes },
         { "TITLE", 0.2, SCOLS_FL_TRUNC, column_title },
 };

@@ -72,6 +72,7 @@ static void announce(const Child *c, Record *r)
         r->task_pid = report.pid;
         report.realtime_usec = r->started_realtime_usec = clock_realtime(clock_system());
         report.boottime_usec = r->started_boottime_usec = clock_boottime(clock_system());
+        report.cgroup_id = r->cgroup_id;
         record_set_phase(r, RECORD_STARTED);
         /* A launcher that is gone reads the record. The SIGPIPE of that must not kill the task when the signal mask
          * opens. */

@@ -15,6 +15,7 @@ typedef struct ChildReport {
         int32_t error; /* positive errno; 0: started */
         int32_t pid;
         uint64_t start, realtime_usec, boottime_usec; /* when started */
+        uint64_t cgroup_id;                           /* likewise; of a scope's task it is known only now */
         char path[256];                               /* what could not be executed or entered */
 } ChildReport;
 

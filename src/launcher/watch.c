@@ -94,7 +94,7 @@ static void answer(Watched *w, const ReeveError *e)
         }
         int k = sd_bus_reply_method_return(call, "itttsutt", w->started.pid, w->started.start,
                                            w->started.realtime_usec, w->started.boottime_usec, w->cgroup,
-                                           w->net.map_id, w->net.cgroup_id, w->net.missed);
+                                           w->net.map_id, w->started.cgroup_id, w->net.missed);
         if (k < 0 && k != -ENOTCONN && k != -ECONNRESET)
                 log_debug_errno(k, "cannot answer Launch of %s", w->name);
 }

@@ -132,11 +132,13 @@ class Daemon:
 class Instance:
     """Use as a context manager; everything of it is gone afterwards."""
 
-    def __init__(self, base=None, backend="auto", reeved_arguments=()):
+    def __init__(self, base=None, backend="auto", reeved_arguments=(), launcher_arguments=(), launcher_wrapper=()):
         self.root = tempfile.mkdtemp(prefix="reeve-test-", dir=base)
         self.prefix = prefix_of(self.root)
         self.backend = backend
         self.reeved_arguments = list(reeved_arguments)
+        self.launcher_arguments = list(launcher_arguments)
+        self.launcher_wrapper = list(launcher_wrapper)  # a command that becomes the launcher
         self.launcher = self.reeved = None
         os.chown(self.root, 0, grp.getgrnam(USER).gr_gid)
         os.chmod(self.root, 0o1775)
@@ -165,7 +167,8 @@ class Instance:
 
     def start_launcher(self, env=None, ready=True):
         self.launcher = Daemon(
-            [LAUNCHER, f"--root={self.root}", f"--backend={self.backend}"], self.path("reeve-launcher.log"), env,
+            [*self.launcher_wrapper, LAUNCHER, f"--root={self.root}", f"--backend={self.backend}",
+             *self.launcher_arguments], self.path("reeve-launcher.log"), env,
             ready=ready,
         )
 
