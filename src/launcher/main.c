@@ -108,16 +108,18 @@ static int run(Launcher *l)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
+        net_counters_init(&l->net, &l->pool, arg_network_counters);
         int r = launcher_setup(l, arg_user, &e);
         if (r < 0)
                 return log_full_reeve_error(LOG_ERR, &e, "cannot start");
-        net_counters_start(&l->net, &l->pool, arg_network_counters, l->records_fd);
         r = add_sources(l);
         if (r < 0)
                 return log_error_errno(r, "cannot make the event loop");
         r = backend_choose(l, arg_pool, arg_backend, &e);
         if (r < 0)
                 return log_full_reeve_error(LOG_ERR, &e, "cannot start");
+        if (!l->pool_scope.path[0])
+                net_counters_start(&l->net, l->records_fd);
         recover_all(l);
         r = server_start(l, &e);
         if (r < 0)

@@ -32,17 +32,14 @@
 #define LEVELS_BELOW_ROOT 3    /* of a task; with LEVELS_BELOW_POOL as in bpf/net.bpf.c */
 #define LEVELS_BELOW_POOL 3
 
-static void find_root(NetCounters *n, const Pool *pool)
+/* The slice of the pool's scope, in which the other scopes are, too; or the pool. */
+static void find_root(NetCounters *n)
 {
-        const char *name = strrchr(pool->path, '/');
-        size_t length = name ? (size_t)(name - pool->path) : 0;
+        const char *path = n->tasks->path, *name = strrchr(path, '/'), *dot = strrchr(path, '.');
+        bool is_scope = name && dot && streq(dot, ".scope");
 
-        n->mount_fd = pool->mount_fd;
-        snprintf(n->root, sizeof(n->root), "%s", pool->path);
-        if (length < 6 || memcmp(name - 6, ".slice", 6) != 0)
-                return;
-        n->root[length] = '\0';
-        snprintf(n->pool, sizeof(n->pool), "%s", name + 1);
+        snprintf(n->root, sizeof(n->root), "%.*s", is_scope ? (int)(name - path) : INT_MAX, path);
+        snprintf(n->pool, sizeof(n->pool), "%s", is_scope ? name + 1 : "");
 }
 
 /* The directory of this program. */
@@ -123,7 +120,7 @@ static int start(NetCounters *n, int records_fd)
 {
         NetAttached before, now;
 
-        _cleanup_fd_ int root_fd = openat(n->mount_fd, n->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_fd_ int root_fd = openat(n->tasks->mount_fd, n->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (root_fd < 0)
                 return -errno;
         (void)net_find_attached(root_fd, &before);
@@ -140,19 +137,28 @@ static int start(NetCounters *n, int records_fd)
         return r > 0 ? 0 : MIN(r, -ENOENT);
 }
 
-void net_counters_start(NetCounters *n, const Pool *pool, const char *wanted, int records_fd)
+void net_counters_init(NetCounters *n, const Pool *tasks, const char *wanted)
+{
+        assert(n);
+        assert(tasks);
+        assert(wanted);
+
+        *n = (NetCounters){ .map_fd = -EBADF, .tasks = tasks, .wanted = wanted };
+}
+
+void net_counters_start(NetCounters *n, int records_fd)
 {
         int r = -EIO;
 
         assert(n);
-        assert(pool);
-        assert(wanted);
 
-        *n = (NetCounters){ .map_fd = -EBADF };
-        find_root(n, pool);
-        if (streq(wanted, "off"))
+        n->map_fd = fd_close(n->map_fd);
+        n->map_id = 0;
+        n->reason[0] = '\0';
+        find_root(n);
+        if (streq(n->wanted, "off"))
                 strcpy(n->reason, "switched off (--network-counters=off)");
-        else if (pool->mount_fd < 0)
+        else if (!n->root[0])
                 strcpy(n->reason, "tasks have no cgroups here");
         else
                 r = start(n, records_fd);
@@ -227,7 +233,7 @@ static void remove_if_gone(uint64_t cgroup_id, const NetCount *c, void *userdata
         } handle = { .head = { .handle_bytes = sizeof(uint64_t), .handle_type = FILEID_KERNFS } };
 
         memcpy(handle.head.f_handle, &cgroup_id, sizeof(cgroup_id));
-        _cleanup_fd_ int fd = open_by_handle_at(n->mount_fd, &handle.head, O_PATH | O_CLOEXEC);
+        _cleanup_fd_ int fd = open_by_handle_at(n->tasks->mount_fd, &handle.head, O_PATH | O_CLOEXEC);
         if (fd < 0 && errno == ESTALE)
                 (void)net_remove(n->map_fd, cgroup_id);
 }

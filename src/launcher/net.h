@@ -10,17 +10,21 @@
 typedef struct NetCounters {
         int map_fd; /* -EBADF: traffic is not counted, because of `reason` */
         uint32_t map_id;
-        int mount_fd;   /* of cgroup2; borrowed */
-        char root[256]; /* cgroup below which traffic is counted, relative to the mount */
-        char pool[256]; /* the pool's name in it; "" where it is the root */
-        unsigned begun; /* since the last sweep */
+        const char *wanted; /* "auto" or "off" */
+        const Pool *tasks;  /* of backend cgroup */
+        char root[256];     /* cgroup below which traffic is counted, relative to the mount */
+        char pool[256];     /* the pool's name in it; "" where it is the root */
+        unsigned begun;     /* since the last sweep */
         char reason[256];
 } NetCounters;
 
-/* Puts the program of this version on the root of the tasks and finds its map; counts of before go on. `wanted` is
- * "auto" or "off". A host that cannot do it is no failure: then `reason` says why. Records whose counts are lost, because the map had to be made
- * anew, are told so. */
-void net_counters_start(NetCounters *n, const Pool *pool, const char *wanted, int records_fd);
+/* Before anything else; both are borrowed for good. */
+void net_counters_init(NetCounters *n, const Pool *tasks, const char *wanted);
+
+/* Puts the programs of this version on the root of the tasks and finds their map; counts of before go on. To be called
+ * whenever the pool was opened, for it may be another one. A host that cannot do it is no failure: then `reason` says
+ * why. Records whose counts are lost, because the map had to be made anew, are told so. */
+void net_counters_start(NetCounters *n, int records_fd);
 
 /* From now on the traffic of this attempt is counted: its leaf is made, and nothing runs in it yet. Fills the record's
  * net_* fields, with null if it is not counted. */

@@ -126,6 +126,8 @@ static void started(Service *s, Task *t, const LaunchResult *result)
 
         memcpy(t->row.boot_id, s->boot_id, sizeof(s->boot_id)); /* it may have been queued before a reboot */
         t->net = result->net;
+        if (t->net.map_id != 0 && t->net.map_id != s->net_map_id)
+                service_find_network_map(s); /* the launcher had to make it anew */
         task_started(t, &a, result->started_boottime);
         task_drop_start(t);
         service_answer_runs(s, t, NULL);
