@@ -125,6 +125,17 @@ static int set_times(json_t *o, const TaskRow *t)
         return r;
 }
 
+static int set_sla(json_t *o, const TaskRow *t)
+{
+        int r = set_time(o, "sla_deadline", t->sla_deadline_realtime);
+
+        if (t->has_sla_met)
+                r |= json_set_bool(o, "sla_met", t->sla_met);
+        if (t->has_sla_margin)
+                r |= json_set_real(o, "sla_margin_seconds", (double)t->sla_margin_usec / USEC_PER_SEC);
+        return r | set_text(o, "ladder", t->ladder);
+}
+
 json_t *task_row_to_json(const TaskRow *t, TaskView view)
 {
         assert(t);
@@ -134,7 +145,7 @@ json_t *task_row_to_json(const TaskRow *t, TaskView view)
                 return NULL;
 
         int r = set_identity(o, t) | set_progress(o, t) | set_verification(o, t) | set_times(o, t) |
-                usage_to_json(&t->usage, o);
+                set_sla(o, t) | usage_to_json(&t->usage, o);
         if (view == TASK_VIEW_PRIVATE) {
                 r |= json_set_string(o, "description", t->description);
                 r |= json_set_string(o, "message", t->message); /* it may quote the command */

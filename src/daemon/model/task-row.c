@@ -18,6 +18,7 @@ static const size_t task_strings[] = {
         offsetof(TaskRow, title),    offsetof(TaskRow, description), offsetof(TaskRow, created_by),
         offsetof(TaskRow, metadata), offsetof(TaskRow, argv),        offsetof(TaskRow, cwd),
         offsetof(TaskRow, message),  offsetof(TaskRow, cgroup),      offsetof(TaskRow, policy_hash),
+        offsetof(TaskRow, ladder),
 };
 
 static const size_t attempt_strings[] = {
@@ -170,7 +171,8 @@ size_t task_row_json_bytes(const TaskRow *t)
         for (size_t i = 0; i < ELEMENTSOF(texts); i++)
                 n += escaped_bytes(texts[i]);
         /* These are JSON already. */
-        return n + (t->argv ? strlen(t->argv) : 0) + (t->metadata ? strlen(t->metadata) : 0);
+        return n + (t->argv ? strlen(t->argv) : 0) + (t->metadata ? strlen(t->metadata) : 0) +
+               (t->ladder ? strlen(t->ladder) : 0);
 }
 
 int task_row_dup_strings(TaskRow *t, row_dup_t dup, void *userdata)

@@ -86,6 +86,18 @@ typedef struct TaskRow {
         usec_t completed_realtime;
         usec_t duration_usec; /* valid if completed and started */
 
+        /* The deadline. The clock that counts is CLOCK_BOOTTIME of the boot sla_boot_id; the wall time is what was promised, and
+         * what the other is made from again after a reboot. */
+        bool has_sla;
+        usec_t sla_span_usec;          /* from the start of its clock */
+        usec_t sla_deadline_realtime;  /* 0: its clock has not started */
+        int64_t sla_deadline_boottime; /* below 0: before that boot */
+        uint8_t sla_boot_id[16];
+        char *ladder; /* JSON text of an array: what happens on the way, and what happened (daemon/sla/ladder.h) */
+        bool has_sla_margin, has_sla_met;
+        int64_t sla_margin_usec; /* to the deadline: at the end, or (not stored) now; below 0: missed by that */
+        bool sla_met; /* completed in time; a task that was cancelled or lost before it has no answer */
+
         Usage usage;
 
         unsigned verify_commands; /* how many the author sealed */

@@ -28,7 +28,7 @@ json_t *ladder_step_to_json(const LadderStep *s, usec_t due_realtime)
         if (s->act != LADDER_DEADLINE)
                 r |= json_set_integer(o, "step", s->number + 1);
         r |= json_set_string(o, "do", ladder_act_name(s->act));
-        r |= json_set_integer(o, "at_permyriad", s->at_permyriad);
+        r |= json_set_real(o, "at_percent", s->at_permyriad / 100.0);
         if (s->after_usec > 0)
                 r |= json_set_integer(o, "after_usec", (int64_t)s->after_usec);
         if (s->act == LADDER_SIGNAL)
@@ -74,17 +74,20 @@ static int read_step(const json_t *o, LadderStep *ret)
         int act = find_act(json_get_string(o, "do"));
         int state = sm_from_name(ladder_state_table(), json_get_string(o, "state") ?: "");
         int64_t number = json_get_integer(o, "step", act == LADDER_DEADLINE ? LADDER_STEPS_MAX + 1 : 0);
-        int64_t at = json_get_integer(o, "at_permyriad", -1), after = json_get_integer(o, "after_usec", 0);
+        const json_t *percent = json_object_get(o, "at_percent");
+        double at = json_is_number(percent) ? json_number_value(percent) * 100 : -1;
+        int64_t after = json_get_integer(o, "after_usec", 0);
         int64_t signal = json_get_integer(o, "signal", 0), fired = json_get_integer(o, "fired_at", 0);
         int64_t lateness = json_get_integer(o, "lateness_usec", 0);
 
-        if (act < 0 || state < 0 || number < 1 || number > LADDER_STEPS_MAX + 1 || at < 0 ||
-            at > INT32_MAX || after < 0 || signal < 0 || signal > SIGRTMAX || fired < 0 || lateness < 0 ||
-            (act == LADDER_SIGNAL && signal == 0) || (act == LADDER_DEADLINE) != (number > LADDER_STEPS_MAX))
+        if (act < 0 || state < 0 || number < 1 || number > LADDER_STEPS_MAX + 1 ||
+            !(at >= 0 && at <= INT32_MAX) || after < 0 || signal < 0 || signal > SIGRTMAX || fired < 0 ||
+            lateness < 0 || (act == LADDER_SIGNAL && signal == 0) ||
+            (act == LADDER_DEADLINE) != (number > LADDER_STEPS_MAX))
                 return -EBADMSG;
         *ret = (LadderStep){ .act = (LadderAct)act,
                              .number = (unsigned)number - 1,
-                             .at_permyriad = (unsigned)at,
+                             .at_permyriad = (unsigned)(at + 0.5),
                              .after_usec = (usec_t)after,
                              .signal = (int)signal,
                              .hook = (char *)json_get_string(o, "hook"),

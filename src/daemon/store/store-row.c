@@ -105,6 +105,25 @@ static void put_task_exit(Binder *b, const TaskRow *t)
                 put_int(b, TASK_COLUMN_EXIT_STATUS, t->exit_status);
 }
 
+/* The margin of a task that goes on is that of a moment, and not stored. */
+static void put_task_sla(Binder *b, const TaskRow *t)
+{
+        if (!t->has_sla)
+                return;
+        put_int(b, TASK_COLUMN_SLA_SPAN, (int64_t)t->sla_span_usec);
+        put_text(b, TASK_COLUMN_SLA_LADDER, t->ladder);
+        if (t->sla_deadline_realtime != 0) {
+                put_time(b, TASK_COLUMN_SLA_DEADLINE, t->sla_deadline_realtime);
+                put_int(b, TASK_COLUMN_SLA_DEADLINE_BOOTTIME, t->sla_deadline_boottime);
+                put_blob(b, TASK_COLUMN_SLA_BOOT_ID, t->sla_boot_id, sizeof(t->sla_boot_id));
+        }
+        if (t->has_sla_met)
+                put_int(b, TASK_COLUMN_SLA_MET, t->sla_met);
+        if (t->has_sla_margin && t->completed_realtime != 0)
+                note(b, sqlite3_bind_double(b->st, TASK_COLUMN_SLA_MARGIN_SECONDS - b->shift,
+                                            (double)t->sla_margin_usec / USEC_PER_SEC));
+}
+
 static void put_task_mutable(Binder *b, const TaskRow *t)
 {
         put_text(b, TASK_COLUMN_TITLE, t->title);
@@ -131,6 +150,7 @@ static void put_task_mutable(Binder *b, const TaskRow *t)
         put_text(b, TASK_COLUMN_VERIFICATION_STATUS, verification_status_name(t->verification));
         put_int(b, TASK_COLUMN_VERIFICATION_PASSES, t->verification_passes);
         put_int(b, TASK_COLUMN_VERIFICATION_FAILURES, t->verification_failures);
+        put_task_sla(b, t);
         put_usage(b, TASK_COLUMN_USAGE_SOURCES, TASK_COLUMN_USAGE, &t->usage);
 }
 
@@ -295,6 +315,7 @@ static int get_task_texts(sqlite3_stmt *st, TaskRow *t)
                 { TASK_COLUMN_MESSAGE, &t->message },
                 { TASK_COLUMN_CGROUP, &t->cgroup },
                 { TASK_COLUMN_POLICY_HASH, &t->policy_hash },
+                { TASK_COLUMN_SLA_LADDER, &t->ladder },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
@@ -352,6 +373,22 @@ static void get_task_numbers(sqlite3_stmt *st, TaskRow *t)
         get_usage(st, TASK_COLUMN_USAGE_SOURCES, TASK_COLUMN_USAGE, &t->usage);
 }
 
+static int get_task_sla(sqlite3_stmt *st, TaskRow *t)
+{
+        t->has_sla = !is_null(st, TASK_COLUMN_SLA_SPAN);
+        t->sla_span_usec = get_time(st, TASK_COLUMN_SLA_SPAN);
+        t->sla_deadline_realtime = get_time(st, TASK_COLUMN_SLA_DEADLINE);
+        t->sla_deadline_boottime = sqlite3_column_int64(st, TASK_COLUMN_SLA_DEADLINE_BOOTTIME);
+        t->has_sla_met = !is_null(st, TASK_COLUMN_SLA_MET);
+        t->sla_met = sqlite3_column_int(st, TASK_COLUMN_SLA_MET) != 0;
+        t->has_sla_margin = !is_null(st, TASK_COLUMN_SLA_MARGIN_SECONDS);
+        t->sla_margin_usec =
+                        llround(sqlite3_column_double(st, TASK_COLUMN_SLA_MARGIN_SECONDS) * USEC_PER_SEC);
+        return t->sla_deadline_realtime == 0 ? 0
+                                             : get_blob(st, TASK_COLUMN_SLA_BOOT_ID, t->sla_boot_id,
+                                                        sizeof(t->sla_boot_id));
+}
+
 int store_read_task(sqlite3_stmt *st, TaskRow **ret)
 {
         assert(st);
@@ -373,6 +410,9 @@ int store_read_task(sqlite3_stmt *st, TaskRow **ret)
         if (r < 0)
                 return r;
         r = get_blob(st, TASK_COLUMN_BOOT_ID, t->boot_id, sizeof(t->boot_id));
+        if (r < 0)
+                return r;
+        r = get_task_sla(st, t);
         if (r < 0)
                 return r;
 

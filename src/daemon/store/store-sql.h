@@ -27,30 +27,37 @@
         X(CREATED_BOOTTIME, "created_boottime")
 
 /* What an update writes, besides usage. The boot is that in which the task was last started or created. */
-#define TASK_MUTABLE_COLUMNS(X)                       \
-        X(TITLE, "title")                             \
-        X(DESCRIPTION, "description")                 \
-        X(PRIORITY, "priority")                       \
-        X(METADATA, "metadata")                       \
-        X(STATUS, "status")                           \
-        X(OUTCOME, "outcome")                         \
-        X(MESSAGE, "message")                         \
-        X(ATTEMPT, "attempt")                         \
-        X(ATTEMPTS, "attempts")                       \
-        X(BACKEND, "backend")                         \
-        X(CGROUP, "cgroup")                           \
-        X(PID, "pid")                                 \
-        X(EXIT_STATUS, "exit_status")                 \
-        X(EXIT_SIGNAL, "exit_signal")                 \
-        X(CANCEL_REQUESTED, "cancel_requested")       \
-        X(BOOT_ID, "boot_id")                         \
-        X(STARTED_AT, "started_at")                   \
-        X(STARTED_BOOTTIME, "started_boottime")       \
-        X(COMPLETED_AT, "completed_at")               \
-        X(DURATION_SECONDS, "duration_seconds")       \
-        X(VERIFICATION_STATUS, "verification_status") \
-        X(VERIFICATION_PASSES, "verification_passes") \
-        X(VERIFICATION_FAILURES, "verification_failures")
+#define TASK_MUTABLE_COLUMNS(X)                           \
+        X(TITLE, "title")                                 \
+        X(DESCRIPTION, "description")                     \
+        X(PRIORITY, "priority")                           \
+        X(METADATA, "metadata")                           \
+        X(STATUS, "status")                               \
+        X(OUTCOME, "outcome")                             \
+        X(MESSAGE, "message")                             \
+        X(ATTEMPT, "attempt")                             \
+        X(ATTEMPTS, "attempts")                           \
+        X(BACKEND, "backend")                             \
+        X(CGROUP, "cgroup")                               \
+        X(PID, "pid")                                     \
+        X(EXIT_STATUS, "exit_status")                     \
+        X(EXIT_SIGNAL, "exit_signal")                     \
+        X(CANCEL_REQUESTED, "cancel_requested")           \
+        X(BOOT_ID, "boot_id")                             \
+        X(STARTED_AT, "started_at")                       \
+        X(STARTED_BOOTTIME, "started_boottime")           \
+        X(COMPLETED_AT, "completed_at")                   \
+        X(DURATION_SECONDS, "duration_seconds")           \
+        X(VERIFICATION_STATUS, "verification_status")     \
+        X(VERIFICATION_PASSES, "verification_passes")     \
+        X(VERIFICATION_FAILURES, "verification_failures") \
+        X(SLA_SPAN, "sla_span")                           \
+        X(SLA_DEADLINE, "sla_deadline")                   \
+        X(SLA_DEADLINE_BOOTTIME, "sla_deadline_boottime") \
+        X(SLA_BOOT_ID, "sla_boot_id")                     \
+        X(SLA_LADDER, "sla_ladder")                       \
+        X(SLA_MET, "sla_met")                             \
+        X(SLA_MARGIN_SECONDS, "sla_margin_seconds")
 
 /* As selected and inserted: seq, fixed, usage_sources, mutable, usage. */
 typedef enum TaskColumn {

@@ -214,16 +214,16 @@ static void test_bad_text(void **state)
                 "{}",
                 "[1]",
                 /* without the deadline's entry */
-                "[{\"step\":1,\"do\":\"kill\",\"at_permyriad\":1,\"state\":\"waiting\"}]",
-                "[{\"do\":\"deadline\",\"at_permyriad\":1,\"state\":\"resting\"}]",
-                "[{\"do\":\"sing\",\"at_permyriad\":1,\"state\":\"waiting\"}]",
-                "[{\"do\":\"deadline\",\"at_permyriad\":-1,\"state\":\"waiting\"}]",
-                "[{\"do\":\"deadline\",\"at_permyriad\":1,\"state\":\"waiting\"},"
-                "{\"do\":\"deadline\",\"at_permyriad\":1,\"state\":\"waiting\"}]",
-                "[{\"step\":0,\"do\":\"kill\",\"at_permyriad\":1,\"state\":\"waiting\"}]",
-                "[{\"step\":17,\"do\":\"kill\",\"at_permyriad\":1,\"state\":\"waiting\"}]",
-                "[{\"step\":1,\"do\":\"signal\",\"at_permyriad\":1,\"state\":\"waiting\"}]",
-                "[{\"step\":1,\"do\":\"signal\",\"signal\":99,\"at_permyriad\":1,\"state\":\"waiting\"}]",
+                "[{\"step\":1,\"do\":\"kill\",\"at_percent\":1,\"state\":\"waiting\"}]",
+                "[{\"do\":\"deadline\",\"at_percent\":1,\"state\":\"resting\"}]",
+                "[{\"do\":\"sing\",\"at_percent\":1,\"state\":\"waiting\"}]",
+                "[{\"do\":\"deadline\",\"at_percent\":-1,\"state\":\"waiting\"}]",
+                "[{\"do\":\"deadline\",\"at_percent\":1,\"state\":\"waiting\"},"
+                "{\"do\":\"deadline\",\"at_percent\":1,\"state\":\"waiting\"}]",
+                "[{\"step\":0,\"do\":\"kill\",\"at_percent\":1,\"state\":\"waiting\"}]",
+                "[{\"step\":17,\"do\":\"kill\",\"at_percent\":1,\"state\":\"waiting\"}]",
+                "[{\"step\":1,\"do\":\"signal\",\"at_percent\":1,\"state\":\"waiting\"}]",
+                "[{\"step\":1,\"do\":\"signal\",\"signal\":99,\"at_percent\":1,\"state\":\"waiting\"}]",
         };
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
