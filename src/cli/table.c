@@ -140,6 +140,13 @@ const char *column_time(const TableRow *row, char text[static TABLE_TEXT_SIZE])
         return NULL;
 }
 
+const char *column_margin(const TableRow *row, char text[static TABLE_TEXT_SIZE])
+{
+        static_assert(TABLE_TEXT_SIZE >= MARGIN_TEXT_SIZE, "it fits");
+        task_view_margin_text(&row->task, text);
+        return row->task.has_margin && row->task.margin_seconds < 0 ? "red" : NULL;
+}
+
 const char *column_cpu(const TableRow *row, char text[static TABLE_TEXT_SIZE])
 {
         usage_text(&row->task.usage, USAGE_CPU, text);

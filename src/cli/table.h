@@ -48,6 +48,8 @@ const char *column_status(const TableRow *row, char text[static TABLE_TEXT_SIZE]
 const char *column_title(const TableRow *row, char text[static TABLE_TEXT_SIZE]);
 /* How long it ran or has been running; of a pending one, how long it has waited, in brackets. */
 const char *column_time(const TableRow *row, char text[static TABLE_TEXT_SIZE]);
+/* To the deadline; red when it is missed. */
+const char *column_margin(const TableRow *row, char text[static TABLE_TEXT_SIZE]);
 const char *column_cpu(const TableRow *row, char text[static TABLE_TEXT_SIZE]);
 /* Memory now while it runs, the peak when it has ended. */
 const char *column_memory(const TableRow *row, char text[static TABLE_TEXT_SIZE]);

@@ -67,12 +67,16 @@ TaskView task_view(const json_t *task)
                 .created_at = get_time(task, "created_at"),
                 .started_at = get_time(task, "started_at"),
                 .completed_at = get_time(task, "completed_at"),
+                .sla_deadline = get_time(task, "sla_deadline"),
                 .duration_seconds = -1,
         };
+        const json_t *margin = json_object_get(task, "sla_margin_seconds");
         const json_t *duration = json_object_get(task, "duration_seconds");
 
         if (json_is_number(duration))
                 t.duration_seconds = json_number_value(duration);
+        t.has_margin = json_is_number(margin);
+        t.margin_seconds = json_number_value(margin);
         usage_from_json(&t.usage, json_object_get(task, "usage"), json_object_get(task, "usage_sources"));
         return t;
 }
@@ -113,6 +117,20 @@ int task_view_exit_status(const TaskView *t)
         if (streq(t->outcome, "sla") || streq(t->outcome, "verification"))
                 return error_table_get(REEVE_ERROR_POLICY_VIOLATION)->exit_status;
         return error_table_get(REEVE_ERROR_INTERNAL)->exit_status;
+}
+
+char *task_view_margin_text(const TaskView *t, char buffer[static MARGIN_TEXT_SIZE])
+{
+        bool missed = t->margin_seconds < 0;
+        double seconds = missed ? -t->margin_seconds : t->margin_seconds;
+
+        assert(t);
+
+        if (!t->has_margin || seconds > 1e12)
+                return strcpy(buffer, "-");
+        buffer[0] = '-';
+        usec_format_span((usec_t)(seconds * (double)USEC_PER_SEC), buffer + missed, MARGIN_TEXT_SIZE - 1);
+        return buffer;
 }
 
 char *task_view_status_text(const TaskView *t, char buffer[static TASK_STATUS_TEXT_SIZE])

@@ -16,6 +16,9 @@ typedef struct TaskView {
         int64_t owner_uid, run_uid, attempt, attempts, priority, pid, exit_status, exit_signal;
         bool frozen;
         usec_t created_at, started_at, completed_at; /* wall clock, 0: not yet */
+        usec_t sla_deadline;                         /* wall clock, 0: none */
+        bool has_margin;
+        double margin_seconds; /* to the deadline at the end, or now; below 0: missed by that */
         double duration_seconds;
         Usage usage;
 } TaskView;
@@ -33,6 +36,10 @@ usec_t task_view_elapsed(const TaskView *t, usec_t now);
  * PolicyViolation if its work was refused (deadline, verification), Internal if its end was not seen, Unavailable if
  * it was cancelled before it ran. Never 0 unless it completed. */
 int task_view_exit_status(const TaskView *t);
+
+/* "12.3s" to the deadline, "-12.3s" behind it; "-" without one. Returns buffer. */
+#define MARGIN_TEXT_SIZE 40
+char *task_view_margin_text(const TaskView *t, char buffer[static MARGIN_TEXT_SIZE]);
 
 /* "completed", "failed (exit status 3)", "cancelled (signal TERM)", "active, frozen". Returns buffer. */
 #define TASK_STATUS_TEXT_SIZE 128

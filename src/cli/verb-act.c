@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The verbs that do something to tasks and have nothing to show: signal, cancel, freeze, thaw. They are silent when
+/* The verbs that do something to tasks and have nothing to show: signal, cancel, freeze, thaw, extend. They are silent when
  * all went well. With several ids each gets its turn, whatever happened to the others; the exit status is that of
  * the first failure. They share this file because each is one call.
  *
@@ -80,6 +80,18 @@ static int thaw(const char **args, size_t n_args, const void *options)
         return session_call_each("Thaw", args, n_args, NULL);
 }
 
+static int extend(const char **args, size_t n_args, const void *options)
+{
+        usec_t by;
+
+        if (parse_span(args[1], &by) < 0 || by > INT64_MAX) {
+                fprintf(stderr, "reeve: extend: '%s' is no time span (30s, 10min, 2h)\n", args[1]);
+                return EX_USAGE;
+        }
+        _cleanup_json_ json_t *more = json_pack("{s:I}", "by_usec", (json_int_t)by);
+        return session_call_each("Extend", args, 1, more);
+}
+
 const Verb verb_signal = {
         .name = "signal",
         .synopsis = "ID SIGNAL",
@@ -122,4 +134,15 @@ const Verb verb_thaw = {
         .min_args = 1,
         .max_args = UINT_MAX,
         .handler = thaw,
+};
+
+const Verb verb_extend = {
+        .name = "extend",
+        .synopsis = "ID TIME",
+        .summary = "Move the deadline of a task, and what has not fired of its ladder, later",
+        .options = OPTION_TABLE(plain_options),
+        .options_size = sizeof(PlainOptions),
+        .min_args = 2,
+        .max_args = 2,
+        .handler = extend,
 };

@@ -63,6 +63,7 @@ static const TableColumn list_columns[] = {
         { "TYPE", 0, 0, column_type },
         { "STATUS", 0, 0, column_status },
         { "TIME", 0, SCOLS_FL_RIGHT, column_time },
+        { "MARGIN", 0, SCOLS_FL_RIGHT, column_margin },
         { "CPU", 0, SCOLS_FL_RIGHT, column_cpu },
         { "MEMORY", 0, SCOLS_FL_RIGHT, column_memory },
         { "TITLE", 0.2, SCOLS_FL_TRUNC, column_title },

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sysexits.h>
 
+#include "basic/parse.h"
 #include "basic/strings.h"
 #include "cli/command-line.h"
 #include "cli/session.h"
@@ -113,6 +114,77 @@ static void print_times(const TaskView *t)
                             usec_format_span(elapsed, span, sizeof(span)));
 }
 
+static void print_sla(const TaskView *t)
+{
+        char margin[MARGIN_TEXT_SIZE];
+
+        print_time("Deadline", t->sla_deadline);
+        if (t->has_margin)
+                print_field(task_view_has_ended(t) ? "Margin" : "Margin now",
+                            task_view_margin_text(t, margin));
+}
+
+/* "80%", "100% + 30s" */
+static void ladder_when(const json_t *step, char *text, size_t size)
+{
+        int64_t after = json_get_integer(step, "after_usec", 0);
+        char span[32];
+
+        int n = snprintf(text, size, "%g%%", json_number_value(json_object_get(step, "at_percent")));
+        if (after > 0 && n > 0 && (size_t)n < size)
+                snprintf(text + n, size - (size_t)n, " + %s",
+                         usec_format_span((usec_t)after, span, sizeof(span)));
+}
+
+/* What it does, with its signal or hook. */
+static void ladder_what(const json_t *step, char *text, size_t size)
+{
+        const char *what = json_get_string(step, "do") ?: "?", *hook = json_get_string(step, "hook");
+        int64_t signal = json_get_integer(step, "signal", 0);
+        char name[SIGNAL_NAME_MAX];
+
+        if (signal > 0 && signal < 128)
+                snprintf(text, size, "%s %s", what, signal_name((int)signal, name));
+        else if (hook)
+                snprintf(text, size, "%s %s", what, hook);
+        else
+                snprintf(text, size, "%s", what);
+}
+
+static void print_ladder(const TaskView *t)
+{
+        const json_t *ladder = json_object_get(t->json, "ladder"), *step;
+        size_t i;
+
+        if (json_array_size(ladder) == 0)
+                return;
+        printf("\n  %-4s %-12s %-19s %-10s %10s  %s\n", "step", "at", "due", "state", "late", "what");
+        json_array_foreach((json_t *)ladder, i, step) {
+                int64_t number = json_get_integer(step, "step", 0),
+                        due = json_get_integer(step, "due_at", 0);
+                bool fired = json_get_integer(step, "fired_at", 0) > 0;
+                char when[64], what[256], at[32], late[32] = "-", n[24] = "-";
+                const char *state = json_get_string(step, "state") ?: "?",
+                           *message = json_get_string(step, "message");
+
+                if (number > 0)
+                        snprintf(n, sizeof(n), "%" PRId64, number);
+                if (fired)
+                        usec_format_span((usec_t)json_get_integer(step, "lateness_usec", 0), late,
+                                         sizeof(late));
+                else if (task_view_has_ended(t))
+                        state = "not needed";
+                ladder_when(step, when, sizeof(when));
+                ladder_what(step, what, sizeof(what));
+                printf("  %-4s %-12s %-19s %-10s %10s  ", n, when,
+                       usec_format_realtime(due > 0 ? (usec_t)due : 0, at, sizeof(at)), state, late);
+                print_clean(what);
+                printf("%s", message ? ": " : "");
+                print_clean(message ?: "");
+                putchar('\n');
+        }
+}
+
 static void print_command(const json_t *argv)
 {
         _cleanup_free_ char *text = json_is_array(argv) ? command_line_text(argv) : NULL;
@@ -179,7 +251,9 @@ static void print_task(const json_t *task, const ShowOptions *o)
 
         print_identity(&t);
         print_times(&t);
+        print_sla(&t);
         print_place(&t);
+        print_ladder(&t);
         if (json_object_size(json_object_get(task, "usage")) > 0)
                 putchar('\n');
         print_usage(&t, o->sources);

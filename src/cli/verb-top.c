@@ -163,6 +163,7 @@ static const TableColumn top_columns[] = {
         { "SUBSYSTEM", 0, 0, column_subsystem },
         { "STATUS", 0, 0, column_status },
         { "TIME", 0, SCOLS_FL_RIGHT, column_time },
+        { "MARGIN", 0, SCOLS_FL_RIGHT, column_margin },
         { "%CPU", 0, SCOLS_FL_RIGHT, column_percent },
         { "CPU", 0, SCOLS_FL_RIGHT, column_cpu },
         { "MEMORY", 0, SCOLS_FL_RIGHT, column_memory },

@@ -149,6 +149,17 @@ static void on_task_not_stored(const TaskRow *task, const ReeveError *error, voi
         journal_task_not_stored(userdata, task, error);
 }
 
+static void on_ladder_step(const TaskRow *task, const LadderStep *step, void *userdata)
+{
+        JournalStep s = { .number = step->act == LADDER_DEADLINE ? 0 : step->number + 1,
+                          .what = ladder_act_name(step->act),
+                          .state = ladder_state_name(step->state),
+                          .message = step->message,
+                          .lateness_usec = step->lateness_usec,
+                          .is_warning = ladder_is_warning(step) };
+        journal_ladder_step(userdata, task, &s);
+}
+
 static void on_launcher_away(void *userdata)
 {
         journal_launcher_away(userdata);
@@ -178,6 +189,7 @@ static void open_journal(Daemon *d, sd_event *event, ServiceReports *ret)
                                          .launcher_away = on_launcher_away,
                                          .policy_refused = on_policy_refused,
                                          .log_signed = on_log_signed,
+                                         .ladder_step = on_ladder_step,
                                          .userdata = d->journal };
 }
 

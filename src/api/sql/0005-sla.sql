@@ -12,6 +12,7 @@ ALTER TABLE task_registry ADD COLUMN sla_deadline INTEGER;
 ALTER TABLE task_registry ADD COLUMN sla_deadline_boottime INTEGER;
 ALTER TABLE task_registry ADD COLUMN sla_boot_id BLOB;
 ALTER TABLE task_registry ADD COLUMN sla_ladder TEXT;
+ALTER TABLE task_registry ADD COLUMN sla_owner_may_extend INTEGER;
 ALTER TABLE task_registry ADD COLUMN sla_met INTEGER;
 ALTER TABLE task_registry ADD COLUMN sla_margin_seconds REAL;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* CancelTask, SignalTask, FreezeTask, ThawTask, and ReloadPolicy at the end. One's own tasks are free, as is everything to an administrator. For anybody
+/* CancelTask, SignalTask, FreezeTask, ThawTask, ExtendTask, and ReloadPolicy at the end. One's own tasks are free, as is everything to an administrator. For anybody
  * else the task is looked up first: only if it is another's is polkit asked, and a granted right makes the caller an
  * administrator for this one call. If polkit says no, the service is asked nevertheless: its refusal has the words. */
 
@@ -25,6 +25,11 @@ static void act_freeze(BusCall *c)
 static void act_thaw(BusCall *c)
 {
         service_freeze(c->bus->service, &c->caller, c->task_id, false, bus_call_done, c);
+}
+
+static void act_extend(BusCall *c)
+{
+        service_extend(c->bus->service, &c->caller, c->task_id, c->by_usec, bus_call_done, c);
 }
 
 static void act(BusCall *c)
@@ -155,5 +160,21 @@ BUS_METHOD(bus_reload_policy)
         BusCall *c = begin(m, ASSERT_PTR(userdata), NULL, act_reload);
         if (c)
                 bus_call_identify(c, may_reload);
+        return 1;
+}
+
+BUS_METHOD(bus_extend_task)
+{
+        const char *task_id;
+        uint64_t by_usec;
+
+        int r = sd_bus_message_read(m, "st", &task_id, &by_usec);
+        if (r < 0)
+                return r;
+        BusCall *c = begin(m, ASSERT_PTR(userdata), task_id, act_extend);
+        if (c) {
+                c->by_usec = by_usec;
+                bus_call_identify(c, look_up);
+        }
         return 1;
 }

@@ -29,6 +29,8 @@ static const struct {
         { "task.created", "TaskCreated", false },     { "task.started", "TaskStarted", false },
         { "task.completed", "TaskCompleted", false }, { "task.failed", "TaskFailed", true },
         { "task.cancelled", "TaskCancelled", false }, { "task.lost", "TaskLost", true },
+        { "task.sla_warning", "SlaWarning", false },  { "task.sla_violated", "SlaViolated", false },
+        { "task.sla_step", "SlaStep", false },
 };
 
 typedef struct BusChange {

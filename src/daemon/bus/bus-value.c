@@ -18,8 +18,8 @@
 static const struct {
         const char *key, *signature;
 } containers[] = {
-        { "argv", "as" },      { "metadata", "s" },
-        { "usage", "a{sx}" },  { "usage_sources", "a{ss}" },
+        { "ladder", "s" },     { "ladder_step", "s" },        { "argv", "as" },
+        { "metadata", "s" },   { "usage", "a{sx}" },          { "usage_sources", "a{ss}" },
         { "counts", "a{sx}" }, { "subsystems", "a{sa{sx}}" },
 };
 

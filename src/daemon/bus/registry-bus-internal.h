@@ -84,6 +84,7 @@ struct BusCall {
         /* of the request; texts are borrowed from the message */
         const char *task_id, *reason;
         int signal;
+        usec_t by_usec;
         bus_step_t act;
         json_t *parameters;
         StoreFilter filter;
@@ -176,6 +177,7 @@ BUS_METHOD(bus_cancel_task);
 BUS_METHOD(bus_signal_task);
 BUS_METHOD(bus_freeze_task);
 BUS_METHOD(bus_thaw_task);
+BUS_METHOD(bus_extend_task);
 BUS_METHOD(bus_get_task);
 BUS_METHOD(bus_list_tasks);
 BUS_METHOD(bus_get_stats);

@@ -35,6 +35,8 @@ static const sd_bus_vtable vtable[] = {
                                 FREE),
         SD_BUS_METHOD_WITH_ARGS("ThawTask", SD_BUS_ARGS("s", task_id), SD_BUS_NO_RESULT, bus_thaw_task,
                                 FREE),
+        SD_BUS_METHOD_WITH_ARGS("ExtendTask", SD_BUS_ARGS("s", task_id, "t", by_usec), SD_BUS_NO_RESULT,
+                                bus_extend_task, FREE),
         SD_BUS_METHOD_WITH_ARGS("GetTask", SD_BUS_ARGS("s", task_id), SD_BUS_RESULT("a{sv}", task),
                                 bus_get_task, FREE),
         SD_BUS_METHOD_WITH_ARGS("ListTasks", SD_BUS_ARGS("a{sv}", filter),
@@ -48,6 +50,9 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_SIGNAL_WITH_ARGS("TaskFailed", END, 0),
         SD_BUS_SIGNAL_WITH_ARGS("TaskCancelled", TASK, 0),
         SD_BUS_SIGNAL_WITH_ARGS("TaskLost", END, 0),
+        SD_BUS_SIGNAL_WITH_ARGS("SlaWarning", TASK, 0),
+        SD_BUS_SIGNAL_WITH_ARGS("SlaViolated", TASK, 0),
+        SD_BUS_SIGNAL_WITH_ARGS("SlaStep", TASK, 0),
         SD_BUS_VTABLE_END,
 };
 

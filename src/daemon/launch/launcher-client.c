@@ -53,6 +53,7 @@ typedef struct Call {
                 launcher_ticket_t ticket;
                 launcher_launched_t launched;
                 launcher_done_t done;
+                launcher_step_t step;
                 launcher_usage_t usage;
                 launcher_described_t described;
                 launcher_network_t network;
@@ -468,6 +469,56 @@ int launcher_client_act(LauncherClient *c, const char *method, const char *task_
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "cannot call the launcher");
         return send(c, m, on_done, &(Call){ .done = callback, .userdata = userdata }, reterr);
+}
+
+static int on_stepped(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        Call *call = ASSERT_PTR(userdata);
+        uint64_t boottime = 0;
+        int again = 0;
+        ReeveError e;
+
+        const ReeveError *error = reply_error(m, &e);
+        if (!error) {
+                int r = sd_bus_message_read(m, "bt", &again, &boottime);
+                if (r < 0)
+                        error = bad_reply(r, &e);
+        }
+        call->step(error, again, boottime, call->userdata);
+        return 0;
+}
+
+int launcher_client_step(LauncherClient *c, const LauncherStep *step, launcher_step_t callback,
+                         void *userdata, ReeveError *reterr)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        assert(step && step->task_id && step->act);
+        assert(callback);
+
+        int r = begin(c, "Step", &m, reterr);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "suusi", step->task_id, step->attempt, step->number, step->act,
+                                  step->signal);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, NULL, "cannot call the launcher");
+        return send(c, m, on_stepped, &(Call){ .step = callback, .userdata = userdata }, reterr);
+}
+
+int launcher_client_set_deadline(LauncherClient *c, const char *task_id, unsigned attempt,
+                                 usec_t deadline_boottime)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        assert(task_id);
+
+        int r = begin(c, "SetDeadline", &m, NULL);
+        if (r >= 0)
+                r = sd_bus_message_append(m, "sut", task_id, attempt, deadline_boottime);
+        if (r >= 0)
+                r = sd_bus_message_set_expect_reply(m, false);
+        return r < 0 ? r : sd_bus_send(c->bus, m, NULL);
 }
 
 int launcher_client_forget(LauncherClient *c, const char *task_id, unsigned attempt)

@@ -75,6 +75,21 @@ int launcher_client_signal(LauncherClient *c, const char *task_id, unsigned atte
 int launcher_client_act(LauncherClient *c, const char *method, const char *task_id, unsigned attempt,
                         launcher_done_t callback, void *userdata, ReeveError *reterr);
 
+/* Does step `number` of the task's ladder, at most once whoever asks how often. `act` is "signal", "freeze" or "kill". `again`: it
+ * had been begun before, and but for a kill nothing was done now; `boottime` is when it was done. */
+typedef void (*launcher_step_t)(const ReeveError *error, bool again, usec_t boottime, void *userdata);
+typedef struct LauncherStep {
+        const char *task_id;
+        unsigned attempt, number;
+        const char *act;
+        int signal; /* of "signal" */
+} LauncherStep;
+int launcher_client_step(LauncherClient *c, const LauncherStep *step, launcher_step_t callback,
+                         void *userdata, ReeveError *reterr);
+/* Sets the backstop of a running attempt: the keeper kills it then, whoever else lives. Not answered. */
+int launcher_client_set_deadline(LauncherClient *c, const char *task_id, unsigned attempt,
+                                 usec_t deadline_boottime);
+
 /* Removes a record, some time soon: calls of one turn of the loop are sent together, without an answer. Lost with the
  * connection: the next scan of the records finds what is left. */
 int launcher_client_forget(LauncherClient *c, const char *task_id, unsigned attempt);

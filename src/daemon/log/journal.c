@@ -31,6 +31,9 @@
 #define ID_FAILED        "2df5cf92eb364797b10785a8330ce308"
 #define ID_CANCELLED     "231b62229efb46aea3fd87d2f6e3da39"
 #define ID_LOST          "fb4043a7bda04b4598bccd6b63a935c3"
+#define ID_SLA_WARNING   "d3051140d0ee455f91f9daa04f31ee19"
+#define ID_DEADLINE      "bb1d15dd3dbc4686bb13d33b77496a59"
+#define ID_LADDER_STEP   "8fed4a59b4514510960623fbf1166b6e"
 #define ID_NOT_STORED    "1ed67137edc746a78f5985bb5d950ef1"
 #define ID_LAUNCHER_AWAY "c450713c0abc46c1824d669cfa249a9d"
 #define ID_POLICY        "5b0c7d3f6a4e4f6f9d0a41c6b7a3e852"
@@ -296,6 +299,39 @@ void journal_task_not_stored(Journal *j, const TaskRow *task, const ReeveError *
         _cleanup_(entry_freep) Entry *e = entry_new(ID_NOT_STORED, LOG_ERR);
         if (!e || add_format(e, "MESSAGE", "%s has ended, and that cannot be stored", task->task_id) < 0 ||
             add_text(e, "REEVE_ERROR", error->text) < 0 || add_task(e, task) < 0)
+                count_dropped(j, ENOMEM);
+        else
+                submit(j, TAKE_PTR(e));
+}
+
+static int add_step(Entry *e, const JournalStep *s)
+{
+        int r = s->number > 0 ? add_format(e, "REEVE_STEP", "%u", s->number) : 0;
+
+        if (r >= 0)
+                r = add_text(e, "REEVE_STEP_DO", s->what);
+        if (r >= 0)
+                r = add_text(e, "REEVE_STEP_STATE", s->state);
+        if (r >= 0)
+                r = add_format(e, "REEVE_LATENESS_USEC", "%llu", s->lateness_usec);
+        return r >= 0 && s->message ? add_text(e, "REEVE_ERROR", s->message) : r;
+}
+
+void journal_ladder_step(Journal *j, const TaskRow *task, const JournalStep *step)
+{
+        assert(task);
+        assert(step);
+
+        if (!j)
+                return;
+        bool missed = step->number == 0;
+        const char *id = missed ? ID_DEADLINE : step->is_warning ? ID_SLA_WARNING : ID_LADDER_STEP;
+        _cleanup_(entry_freep) Entry *e = entry_new(id, missed ? LOG_WARNING : LOG_NOTICE);
+        int r = !e       ? -ENOMEM
+                : missed ? add_format(e, "MESSAGE", "%s missed its deadline", task->task_id)
+                         : add_format(e, "MESSAGE", "%s: step %u (%s) of its ladder: %s", task->task_id,
+                                      step->number, step->what, step->state);
+        if (r < 0 || add_step(e, step) < 0 || add_task(e, task) < 0)
                 count_dropped(j, ENOMEM);
         else
                 submit(j, TAKE_PTR(e));

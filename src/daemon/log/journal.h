@@ -25,6 +25,15 @@ DEFINE_CLEANUP_FUNC(Journal *, journal_free)
 
 /* The task is in a final state. Only public fields are told: the journal's readers are not the task's owner. */
 void journal_task_ended(Journal *j, const TaskRow *task);
+/* A step of the task's ladder has come to its end; strings are borrowed. */
+typedef struct JournalStep {
+        unsigned number;          /* from 1; 0: the deadline itself */
+        const char *what, *state; /* "signal", "done" */
+        const char *message;      /* NULL: none */
+        unsigned long long lateness_usec;
+        bool is_warning;
+} JournalStep;
+void journal_ladder_step(Journal *j, const TaskRow *task, const JournalStep *step);
 void journal_task_not_stored(Journal *j, const TaskRow *task, const ReeveError *error);
 void journal_launcher_away(Journal *j);
 /* Files that do not load: what was in force stays. */

@@ -94,6 +94,7 @@ typedef struct TaskRow {
         int64_t sla_deadline_boottime; /* below 0: before that boot */
         uint8_t sla_boot_id[16];
         char *ladder; /* JSON text of an array: what happens on the way, and what happened (daemon/sla/ladder.h) */
+        bool sla_owner_may_extend; /* not only an administrator */
         bool has_sla_margin, has_sla_met;
         int64_t sla_margin_usec; /* to the deadline: at the end, or (not stored) now; below 0: missed by that */
         bool sla_met; /* completed in time; a task that was cancelled or lost before it has no answer */

@@ -397,3 +397,18 @@ int policy_resolve(Policy *p, const PolicyQuery *q, TaskPolicy **ret, ReeveError
         *ret = task_policy_ref(final);
         return 0;
 }
+
+bool policy_lets_extend(Policy *p, const PolicyQuery *q)
+{
+        TaskPolicy *base;
+        Layers s;
+
+        assert(p);
+        assert(q && q->subsystem && q->task_type);
+
+        find_layers(p, q, &s);
+        if (remembered(p, &s, NULL, &base, NULL) < 0)
+                return false;
+        PolicyOverride o = override_of(base, POLICY_WISH_SLA);
+        return o == POLICY_OVERRIDE_ALLOW || (o == POLICY_OVERRIDE_STRICTER && !base->sla.has_deadline);
+}

@@ -218,3 +218,6 @@ typedef struct PolicyQuery {
 /* What applies to this task. PermissionDenied (`allow`), PolicyViolation (the caller asked for what `overrides` forbids; names the
  * option), InvalidArgument (`sla` is none). */
 int policy_resolve(Policy *p, const PolicyQuery *q, TaskPolicy **ret, ReeveError *reterr);
+/* May the owner of such a task, which was resolved, move its deadline away later? Where callers may choose any, and where the policy
+ * sets none and only lets them be stricter, so that the deadline is their own. */
+bool policy_lets_extend(Policy *p, const PolicyQuery *q);

@@ -5,7 +5,8 @@
  * effect of input. How an attempt's end maps to a state and an outcome is decided here and nowhere else:
  *
  *     cancel was asked                   cancelled              whatever ended it: it was asked to end
- *     killed at its deadline             failed / sla
+ *     its ladder told it to end, or the
+ *     keeper killed it at its backstop   failed / sla           likewise
  *     killed by the kernel for memory    failed / oom           SIGKILL, and oom_kills > 0 in its cgroup
  *     exit status 0                      completed
  *     another exit status                failed / exit-code
@@ -172,7 +173,9 @@ void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec)
                 if (!t->row.message)
                         task_set_message(t, "cancelled");
                 end(t, TASK_CANCELLED, TASK_OUTCOME_NONE);
-        } else
+        } else if (t->ended_by_ladder)
+                end(t, TASK_FAILED, TASK_OUTCOME_SLA);
+        else
                 end_by_exit(t, a);
 }
 

@@ -24,6 +24,7 @@ typedef struct TaskPolicy TaskPolicy; /* daemon/policy */
 #define TASK_DOING_LAUNCH (1U << 1) /* Launch was sent, the answer is out */
 #define TASK_DOING_FINISH (1U << 2) /* its end is being committed */
 #define TASK_RECORD_ENDED (1U << 3) /* its record says ended, and waits for the others */
+#define TASK_DOING_STEP   (1U << 4) /* a step of its ladder was sent to the launcher, the answer is out */
 
 struct Task {
         TaskRow row;
@@ -45,6 +46,12 @@ struct Task {
         usec_t kill_boottime; /* a cancelled task is killed then */
         size_t kill_index;    /* in the service's queue of kills; PRIOQ_NONE: it is not */
         unsigned launch_tries;
+
+        struct TaskLadder *
+                        ladder; /* the service's (service/sla.c): its deadline and what leads to it; NULL: none */
+        unsigned n_steps_out; /* of TASK_DOING_STEP */
+        bool ended_by_ladder; /* what ends it now is a step of its ladder: row.message says which */
+
         bool sampled; /* the sampler knows it */
         NetRef net;   /* of the network counters of the attempt that runs */
 };

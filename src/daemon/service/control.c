@@ -82,9 +82,8 @@ static void answer_not_open(Service *s, const char *task_id, service_done_t call
         }
 }
 
-/* The open task that the caller may act on; NULL when the callback was called. */
-static Task *find(Service *s, const Caller *caller, const char *task_id, service_done_t callback,
-                  void *userdata)
+Task *service_find(Service *s, const Caller *caller, const char *task_id, service_done_t callback,
+                   void *userdata)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
@@ -107,13 +106,13 @@ static Task *find(Service *s, const Caller *caller, const char *task_id, service
         return t;
 }
 
-/* As find(), and it must run. */
+/* As service_find(), and it must run. */
 static Task *find_active(Service *s, const Caller *caller, const char *task_id, service_done_t callback,
                          void *userdata)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
-        Task *t = find(s, caller, task_id, callback, userdata);
+        Task *t = service_find(s, caller, task_id, callback, userdata);
         if (t && t->row.status != TASK_ACTIVE) {
                 reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, "task_id", "task '%s' does not run yet",
                                 task_id);
@@ -279,12 +278,21 @@ int service_start_kills(Service *s)
         return r < 0 ? r : sd_event_source_set_enabled(s->kill_timer, SD_EVENT_OFF);
 }
 
-static void kill_later(Service *s, Task *t, usec_t boottime)
+void service_kill_later(Service *s, Task *t, usec_t boottime)
 {
-        t->kill_boottime = boottime;
-        int r = prioq_put(s->kills, t, &t->kill_index);
-        if (r < 0)
-                log_error_errno(r, "%s: was told to end, but cannot be killed later", t->row.task_id);
+        assert(s);
+        assert(t);
+
+        if (t->kill_index != PRIOQ_NONE) {
+                t->kill_boottime = MIN(t->kill_boottime, boottime);
+                prioq_reshuffle(s->kills, &t->kill_index);
+        } else {
+                t->kill_boottime = boottime;
+                int r = prioq_put(s->kills, t, &t->kill_index);
+                if (r < 0)
+                        log_error_errno(r, "%s: was told to end, but cannot be killed later",
+                                        t->row.task_id);
+        }
         arm_kill_timer(s);
 }
 
@@ -318,7 +326,7 @@ void service_carry_out_cancel(Service *s, Task *t)
         launcher_client_signal(s->launcher, t->row.task_id, t->row.attempt, SIGTERM, true, on_told, NULL,
                                NULL);
         if (t->kill_index == PRIOQ_NONE)
-                kill_later(s, t, usec_add(clock_boottime(s->clock), grace_of(s, t)));
+                service_kill_later(s, t, usec_add(clock_boottime(s->clock), grace_of(s, t)));
 }
 
 static void on_cancel_committed(const ReeveError *error, int64_t last_event, void *userdata)
@@ -354,7 +362,7 @@ void service_cancel(Service *s, const Caller *caller, const char *task_id, const
                 callback(&e, userdata);
                 return;
         }
-        Task *t = find(s, caller, task_id, callback, userdata);
+        Task *t = service_find(s, caller, task_id, callback, userdata);
         if (!t)
                 return;
         if (!t->row.cancel_requested) {

@@ -98,8 +98,10 @@ static int take_over_started(Service *s, Task *t, const Record *record)
         memcpy(t->row.boot_id, record->boot_id, sizeof(t->row.boot_id));
         task_started(t, &a, record->started_boottime_usec);
         task_drop_start(t);
+        service_sla_started(s, t);
         service_answer_runs(s, t, NULL);
         service_commit_started(s, t, &a);
+        service_ladder_act(s, t);
         attempt_row_done(&a);
         if (t->row.cancel_requested)
                 service_carry_out_cancel(s, t);
@@ -130,6 +132,7 @@ static void on_end_committed(const ReeveError *error, int64_t last_event, void *
         service_answer_waits(s, t, NULL);
         if (t->row.attempt > 0)
                 launcher_client_forget(s->launcher, t->row.task_id, t->row.attempt);
+        service_release_ladder(s, t);
         registry_remove(s->registry, t);
         service_output_poke(s, op->task_id, true);
         CRASH_POINT("reeved", "forget");
@@ -190,6 +193,12 @@ static void keep_sampled(const Task *t, AttemptRow *a)
                           seen->source[USAGE_MEMORY_PEAK]);
 }
 
+/* The signal, 0: none. */
+static int killed_by(const AttemptRow *a)
+{
+        return a->exit_kind == RECORD_EXIT_KILLED || a->exit_kind == RECORD_EXIT_DUMPED ? a->exit_value : 0;
+}
+
 static int finish(Service *s, Task *t, const Record *record)
 {
         ReeveError e = REEVE_ERROR_NULL;
@@ -206,9 +215,11 @@ static int finish(Service *s, Task *t, const Record *record)
                 task_set_message(t, "%s", e.text);
         }
         keep_sampled(t, &a);
+        service_sla_blame(s, t, record->ended_boottime_usec, killed_by(&a));
         task_attempt_ended(t, &a, record_duration(record));
         if (t->row.started_boottime == 0)
                 t->row.started_boottime = record->started_boottime_usec;
+        service_sla_ended(s, t, record->ended_boottime_usec);
         CRASH_POINT("reeved", "ended");
         service_answer_runs(s, t, exec_failed ? &e : NULL);
         commit_end(s, t, &a);
@@ -243,6 +254,7 @@ void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome out
         AttemptRow a = unseen_end(&t->row, clock_realtime(s->clock));
 
         task_ended_otherwise(t, state, outcome, message, a.ended_realtime);
+        service_sla_ended(s, t, clock_boottime(s->clock));
         if (!list_is_empty(&t->runs)) {
                 reeve_error_set(&e, REEVE_ERROR_ALREADY_FINISHED, "task_id",
                                 "the task ended before it was launched%s%s", t->row.message ? ": " : "",
@@ -262,7 +274,7 @@ static int look(Service *s, Task *t, const Record *record)
                 return 0;
         if (t->doing & TASK_DOING_FINISH)
                 return 1;
-        if (t->doing & (TASK_DOING_INSERT | TASK_DOING_LAUNCH)) {
+        if (t->doing & (TASK_DOING_INSERT | TASK_DOING_LAUNCH | TASK_DOING_STEP)) {
                 if (phase == RECORD_ENDED)
                         t->doing |= TASK_RECORD_ENDED;
                 return 1;

@@ -95,6 +95,7 @@ void service_get(Service *s, const char *task_id, service_task_t callback, void 
         }
         TaskRow row = t->row; /* shallow, for the call */
         read_now(s, t, &row.usage);
+        service_sla_margin_now(s, &row);
         callback(NULL, &row, userdata);
 }
 
@@ -166,6 +167,7 @@ static void on_rows(const ReeveError *error, TaskRow **rows, size_t n, void *use
                 if (t && t->row.status == rows[i]->status) {
                         rows[i]->usage = t->row.usage;
                         rows[i]->frozen = t->row.frozen;
+                        service_sla_margin_now(op->service, rows[i]);
                 }
         }
         ListPage page = { .tasks = rows, .n = n };

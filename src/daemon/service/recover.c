@@ -87,6 +87,7 @@ static void recover_task(Service *s, Task *t)
         }
         restore_frozen(s, t);
         service_sample(s, t);
+        service_ladder_act(s, t);
         if (t->row.cancel_requested)
                 service_carry_out_cancel(s, t);
 }
@@ -113,6 +114,7 @@ int service_recover(Service *s, ReeveError *reterr)
                 t->policy = service_recover_policy(policies, t->row.policy_hash, open_tasks[i].policy);
                 if (t->row.status == TASK_PENDING && restore_start(t, open_tasks + i) < 0)
                         log_debug("%s: cannot be launched any more", t->row.task_id);
+                service_sla_recover(s, t);
         }
         service_forget_recovered(policies);
         store_open_tasks_free(open_tasks, n);
@@ -142,6 +144,7 @@ bool service_has_record(Service *s, const Task *t)
 
 static void push_pending(Service *s, Task *t)
 {
+        service_ladder_act(s, t);
         if (t->doing || t->row.status != TASK_PENDING || service_look_at_record(s, t) != 0)
                 return;
         if (service_has_record(s, t)) {
@@ -166,10 +169,12 @@ static void push_pending(Service *s, Task *t)
 /* What the launcher that was away has missed. */
 static void push_active(Service *s, Task *t)
 {
+        service_sla_check_backstop(s, t);
         if (t->row.status == TASK_ACTIVE && !t->doing)
                 service_look_at_record(s, t);
         if (t->row.status == TASK_ACTIVE && !t->doing && t->row.cancel_requested)
                 service_carry_out_cancel(s, t);
+        service_ladder_act(s, t);
 }
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)

@@ -284,6 +284,7 @@ static int apply_policy(RunOp *op, const Caller *caller, const RunRequest *q, co
                 return r;
         row->priority = op->policy->priority ?: TASK_PRIORITY_NORMAL;
         row->attempts = MIN(spec->attempts, op->policy->retry.attempts);
+        row->sla_owner_may_extend = policy_lets_extend(op->service->policy.current, &query);
         row->policy_hash = strdup(op->policy->hash);
         return row->policy_hash ? 0 : reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another request");
 }

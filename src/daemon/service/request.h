@@ -10,7 +10,8 @@ typedef struct RunOp {
         Service *service;
         ServiceHeld held;
         TaskRow row;
-        TaskPolicy *policy; /* NULL: an open task has the id already */
+        usec_t forecast_p95_usec; /* if the deadline depends on it; 0: there is no history */
+        TaskPolicy *policy;       /* NULL: an open task has the id already */
         char *spec;
         size_t spec_size;
         int spec_fd;

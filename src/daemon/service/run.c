@@ -130,8 +130,10 @@ static void started(Service *s, Task *t, const LaunchResult *result)
                 service_find_network_map(s); /* the launcher had to make it anew */
         task_started(t, &a, result->started_boottime);
         task_drop_start(t);
+        service_sla_started(s, t);
         service_answer_runs(s, t, NULL);
         service_commit_started(s, t, &a);
+        service_ladder_act(s, t);
 }
 
 /* The launcher has answered, time and again, that it cannot: its disk is full, it may not fork. */
@@ -213,7 +215,7 @@ void service_launch(Service *s, Task *t)
                 .attempt = t->row.attempt + 1,
                 .backend = t->row.has_backend ? record_backend_name(t->row.backend) : "",
                 .subsystem = t->row.subsystem,
-                .deadline_boottime = USEC_INFINITY,
+                .deadline_boottime = service_sla_backstop(s, t),
                 .grace_usec = s->settings.grace_usec,
                 .output_cap_bytes = s->settings.output.cap_bytes,
                 .priority = (unsigned)t->row.priority,
@@ -260,6 +262,7 @@ static void undo(Service *s, Task *t, const ReeveError *error)
 {
         service_answer_runs(s, t, error);
         service_answer_waits(s, t, error);
+        service_release_ladder(s, t);
         registry_remove(s->registry, t);
 }
 
@@ -328,6 +331,9 @@ static void on_inserted(const ReeveError *error, int64_t last_event, void *userd
         CRASH_POINT("reeved", "inserted");
         service_policy_stored(t->policy);
         service_publish(s, last_event, op, &t->row);
+        service_ladder_act(s, t);
+        if (t->doing & TASK_DOING_FINISH)
+                return; /* its ladder has ended it */
         if (t->row.cancel_requested)
                 service_carry_out_cancel(s, t);
         else
@@ -382,7 +388,9 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
                 undo(s, t, &e);
                 return;
         }
-        r = write_insert(s, t, op);
+        r = service_sla_accept(s, t, op->forecast_p95_usec);
+        if (r >= 0)
+                r = write_insert(s, t, op);
         if (r < 0) {
                 reeve_error_errno(&e, r, NULL, "cannot store the task");
                 undo(s, t, &e);
@@ -403,6 +411,31 @@ static void authorize(ServiceHeld *h, const ReeveError *error)
 static void drop_run(ServiceHeld *h)
 {
         run_op_free(container_of(h, RunOp, held));
+}
+
+static void hold(RunOp *op)
+{
+        op->held = (ServiceHeld){ .go = authorize, .drop = drop_run };
+        service_hold(op->service, &op->held);
+}
+
+/* A history that cannot be read is as good as none: the policy says what holds then. */
+static void on_forecast(const ReeveError *error, usec_t p95_usec, void *userdata)
+{
+        RunOp *op = ASSERT_PTR(userdata);
+
+        if (error)
+                log_full_reeve_error(LOG_WARNING, error, op->row.task_id);
+        op->forecast_p95_usec = p95_usec;
+        hold(op);
+}
+
+/* Goes on with what a deadline by forecast needs to know. */
+static void forecast(RunOp *op)
+{
+        if (!op->policy || op->policy->sla.forecast_p95_factor <= 0 ||
+            store_p95(op->service->store, op->row.subsystem, op->row.task_type, on_forecast, op) < 0)
+                hold(op);
 }
 
 void service_run(Service *s, const Caller *caller, RunRequest *request, service_task_t callback,
@@ -434,6 +467,5 @@ void service_run(Service *s, const Caller *caller, RunRequest *request, service_
                 join_or_refuse(op, t);
                 return;
         }
-        op->held = (ServiceHeld){ .go = authorize, .drop = drop_run };
-        service_hold(s, &TAKE_PTR(op)->held);
+        forecast(TAKE_PTR(op));
 }

@@ -8,6 +8,7 @@
  *     finish.c   its record says ended (or nothing will ever come): committed    -> completed, failed, cancelled, lost
  *     control.c  signals, freezing, cancelling
  *     policy.c   the policy in force, and what of it applies to a task
+ *     sla.c      its deadline, from acceptance to end; ladder.c does the steps on the way
  *     hold.c     requests that wait while the connection to the launcher is being made
  *     recover.c  the same from rows, records and live cgroups after a restart of ours, the launcher's or the machine's
  *
@@ -21,6 +22,7 @@
 #include "daemon/registry/registry.h"
 #include "daemon/sampler/sampler.h"
 #include "daemon/service/service.h"
+#include "daemon/sla/sla.h"
 
 typedef struct ServicePolicyLoad ServicePolicyLoad;
 
@@ -66,12 +68,20 @@ struct Service {
         sd_event_source *kill_timer; /* of the first of them */
         sd_event_source *sign_timer;
         uint64_t signed_entries;      /* of the log, by the last checkpoint that was told of */
+        Sla *sla;                     /* the ladders of all open tasks */
+        HookRunner hooks;             /* run NULL: there is none */
         sd_event_source *retry_timer; /* tasks that wait for the launcher to make up its mind */
 
         ListLink held; /* ServiceHeld */
         sd_event_source *hold_timer;
         usec_t launcher_away_boottime; /* since when; USEC_INFINITY: it is there */
 };
+
+/* What Task.ladder points to. */
+typedef struct TaskLadder {
+        SlaTask sla;
+        Task *task;
+} TaskLadder;
 
 /* What an asynchronous step remembers: the task may be gone when it comes back, its id is not. Freed by the step. */
 typedef struct TaskOp {
@@ -137,12 +147,50 @@ void service_flush_snapshots(Service *s);
 void service_find_network_map(Service *s);
 
 /* ---- control.c ---- */
+/* The open task that the caller may act on; NULL when the callback was called. */
+Task *service_find(Service *s, const Caller *caller, const char *task_id, service_done_t callback,
+                   void *userdata);
 /* Prepares the kills of cancelled tasks. Negative errno. */
 int service_start_kills(Service *s);
 /* Carries out a cancellation that was accepted: TERM now, KILL after the grace. */
 void service_carry_out_cancel(Service *s, Task *t);
+/* Kills it at that time, and again until it is gone. */
+void service_kill_later(Service *s, Task *t, usec_t boottime);
 /* The task has ended and is not killed any more. */
 void service_forget_kill(Service *s, Task *t);
+
+/* ---- sla.c ---- */
+
+int service_start_sla(Service *s, ReeveError *reterr);
+
+/* Gives a new task the deadline and the ladder of its policy, before its row is written. `forecast_p95_usec` is 0 if there is
+ * no history. -ENOMEM. */
+int service_sla_accept(Service *s, Task *t, usec_t forecast_p95_usec);
+/* When the keeper of an attempt that is launched now is to kill it by itself. */
+usec_t service_sla_backstop(Service *s, const Task *t);
+/* The task has become active; before its row is written. */
+void service_sla_started(Service *s, Task *t);
+/* Says whether its ladder ended the task whose main process ended then; before the transition. */
+void service_sla_blame(Service *s, Task *t, usec_t ended_boottime, int exit_signal);
+/* The task has a final state; before its row is written. */
+void service_sla_ended(Service *s, Task *t, usec_t ended_boottime);
+/* Fills the margin of a row that is shown, if its task is open. */
+void service_sla_margin_now(Service *s, TaskRow *row);
+/* A task that was open when we stopped, before anything else is done about it. */
+void service_sla_recover(Service *s, Task *t);
+/* The launcher is there: the backstop of a running task is what it should be. */
+void service_sla_check_backstop(Service *s, Task *t);
+/* Frees Task.ladder. */
+void service_release_ladder(Service *s, Task *t);
+/* The text of the ladder in the row, before it is written. */
+int service_ladder_to_row(Task *t);
+
+/* ---- ladder.c ---- */
+
+/* Does the steps that are due, as far as can be done now. May end the task. */
+void service_ladder_act(Service *s, Task *t);
+/* Settles the steps that were under way when we stopped. */
+void service_ladder_recover(Service *s, Task *t);
 
 /* ---- hold.c ---- */
 

@@ -93,6 +93,7 @@ int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr)
         s->instance = config->instance;
         s->settings = config->settings;
         s->reports = config->reports;
+        s->hooks = config->hooks;
         s->started_boottime = clock_boottime(s->clock);
         s->cgroup_fd = s->net_fd = -EBADF;
         list_init(&s->monitors);
@@ -106,8 +107,8 @@ int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr)
 
         if ((r = open_registry(s, reterr)) < 0 || (r = open_store(s, reterr)) < 0 ||
             (r = open_records(s, reterr)) < 0 || (r = add_timers(s, reterr)) < 0 ||
-            (r = service_start_sampler(s, reterr)) < 0 || (r = open_launcher(s, reterr)) < 0 ||
-            (r = service_recover(s, reterr)) < 0)
+            (r = service_start_sampler(s, reterr)) < 0 || (r = service_start_sla(s, reterr)) < 0 ||
+            (r = open_launcher(s, reterr)) < 0 || (r = service_recover(s, reterr)) < 0)
                 return r;
         registry_set_limit(s->registry, s->settings.limits.tasks_per_uid);
         *ret = TAKE_PTR(s);
@@ -122,6 +123,7 @@ static void drop_waiters(Service *s)
         for (Task *t; (t = registry_next(s->registry, &cursor));) {
                 service_drop_runs(t);
                 service_drop_waits(t);
+                service_release_ladder(s, t);
         }
 }
 
@@ -148,6 +150,7 @@ Service *service_free(Service *s)
         store_close(s->store);
         registry_free(s->registry);
         service_drop_policy(s);
+        sla_free(s->sla);
         prioq_free(s->kills);
         sd_event_source_disable_unref(s->snapshots_source);
         sd_event_source_disable_unref(s->kill_timer);

@@ -14,8 +14,10 @@
 #include "basic/error.h"
 #include "common/clock.h"
 #include "common/instance.h"
+#include "daemon/hooks/hooks.h"
 #include "daemon/model/task-row.h"
 #include "daemon/settings/settings.h"
+#include "daemon/sla/ladder.h"
 #include "daemon/store/store.h"
 
 typedef struct Service Service;
@@ -40,6 +42,8 @@ typedef struct ServiceReports {
         void (*launcher_away)(void *userdata);
         void (*log_signed)(const char *note, uint64_t entries, void *userdata);
         void (*policy_refused)(const ReeveError *error, void *userdata);
+        /* A step of the task's ladder has come to its end, and that is durable. */
+        void (*ladder_step)(const TaskRow *task, const LadderStep *step, void *userdata);
         void *userdata;
 } ServiceReports;
 
@@ -49,6 +53,7 @@ typedef struct ServiceConfig {
         Instance instance;
         Settings settings;
         ServiceReports reports;
+        HookRunner hooks; /* run NULL: steps that want a hook fail */
 } ServiceConfig;
 
 /* Opens the store, recovers what an earlier run left, and starts everything that the operations need. */
@@ -159,6 +164,11 @@ void service_freeze(Service *s, const Caller *caller, const char *task_id, bool 
                     service_done_t callback, void *userdata);
 /* Answers when the wish is durable; the end comes later. `reason` may be NULL. */
 void service_cancel(Service *s, const Caller *caller, const char *task_id, const char *reason,
+                    service_done_t callback, void *userdata);
+
+/* Moves the deadline of an open task, and all of its ladder that has not fired, `by_usec` later; answers when that is durable. Its owner may
+ * where the policy lets him, an administrator always. */
+void service_extend(Service *s, const Caller *caller, const char *task_id, usec_t by_usec,
                     service_done_t callback, void *userdata);
 
 /* Reads policy.d again; answers when it is in force, or why it is not. `caller` NULL: a signal; `callback` may be NULL. */

@@ -291,20 +291,32 @@ usec_t ladder_due_realtime(const Ladder *l, const LadderStep *s, usec_t deadline
                                       : usec_sub(usec_add(deadline_realtime, offset_of(l, s)), l->span_usec);
 }
 
+bool ladder_signal_ends(int signal)
+{
+        for (size_t i = 0; i < ELEMENTSOF(ending_signals); i++)
+                if (signal == ending_signals[i])
+                        return true;
+        return false;
+}
+
 static bool asks_to_end(const LadderStep *s, int exit_signal)
 {
         if (s->act == LADDER_KILL)
                 return true;
-        if (s->act != LADDER_SIGNAL)
-                return false;
-        for (size_t i = 0; i < ELEMENTSOF(ending_signals); i++)
-                if (s->signal == ending_signals[i])
-                        return true;
-        return exit_signal != 0 && s->signal == exit_signal;
+        return s->act == LADDER_SIGNAL &&
+               (ladder_signal_ends(s->signal) || (exit_signal != 0 && s->signal == exit_signal));
+}
+
+/* Is this exactly what the process died of? */
+static bool matches(const LadderStep *s, int exit_signal)
+{
+        return exit_signal != 0 && exit_signal == (s->act == LADDER_KILL ? SIGKILL : s->signal);
 }
 
 const LadderStep *ladder_ended_by(const Ladder *l, usec_t ended_boottime, int exit_signal)
 {
+        const LadderStep *first = NULL;
+
         assert(l);
 
         for (size_t i = 0; i < l->n_steps; i++) {
@@ -313,8 +325,11 @@ const LadderStep *ladder_ended_by(const Ladder *l, usec_t ended_boottime, int ex
                 /* Of an uncertain one nobody knows when it was. */
                 usec_t at = s->state == LADDER_DONE ? usec_add(s->due_boottime, s->lateness_usec)
                                                     : s->due_boottime;
-                if (happened && at <= ended_boottime && asks_to_end(s, exit_signal))
+                if (!happened || at > ended_boottime || !asks_to_end(s, exit_signal))
+                        continue;
+                if (matches(s, exit_signal))
                         return s;
+                first = first ?: s;
         }
-        return NULL;
+        return first;
 }

@@ -100,6 +100,9 @@ void ladder_move(LadderStep *s, LadderState to);
 void ladder_finish(LadderStep *s, LadderState to, usec_t fired_realtime, usec_t lateness_usec,
                    const char *message);
 
+/* Does this signal ask a process to end? */
+bool ladder_signal_ends(int signal);
+
 /* Does the step act before the deadline, so that it is a warning? */
 bool ladder_is_warning(const LadderStep *s);
 
@@ -111,7 +114,7 @@ usec_t ladder_kill_offset(const Ladder *l);
 
 /* Was it the ladder that ended a process at `ended_boottime` (by `exit_signal`, 0: it exited)? That is so when a kill or one of
  * the signals that ask to end had come before, however the process then ended, as with a cancellation; of any other
- * signal only when it ended by that one. The step that did it first, or NULL. */
+ * signal only when it ended by that one. The step whose signal it died of, else the first that asked; NULL: none. */
 const LadderStep *ladder_ended_by(const Ladder *l, usec_t ended_boottime, int exit_signal);
 
 /* ---- as text: what the database keeps and what is shown ---- */

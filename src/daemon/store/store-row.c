@@ -117,6 +117,7 @@ static void put_task_sla(Binder *b, const TaskRow *t)
                 put_int(b, TASK_COLUMN_SLA_DEADLINE_BOOTTIME, t->sla_deadline_boottime);
                 put_blob(b, TASK_COLUMN_SLA_BOOT_ID, t->sla_boot_id, sizeof(t->sla_boot_id));
         }
+        put_int(b, TASK_COLUMN_SLA_OWNER_MAY_EXTEND, t->sla_owner_may_extend);
         if (t->has_sla_met)
                 put_int(b, TASK_COLUMN_SLA_MET, t->sla_met);
         if (t->has_sla_margin && t->completed_realtime != 0)
@@ -379,6 +380,7 @@ static int get_task_sla(sqlite3_stmt *st, TaskRow *t)
         t->sla_span_usec = get_time(st, TASK_COLUMN_SLA_SPAN);
         t->sla_deadline_realtime = get_time(st, TASK_COLUMN_SLA_DEADLINE);
         t->sla_deadline_boottime = sqlite3_column_int64(st, TASK_COLUMN_SLA_DEADLINE_BOOTTIME);
+        t->sla_owner_may_extend = sqlite3_column_int(st, TASK_COLUMN_SLA_OWNER_MAY_EXTEND) != 0;
         t->has_sla_met = !is_null(st, TASK_COLUMN_SLA_MET);
         t->sla_met = sqlite3_column_int(st, TASK_COLUMN_SLA_MET) != 0;
         t->has_sla_margin = !is_null(st, TASK_COLUMN_SLA_MARGIN_SECONDS);

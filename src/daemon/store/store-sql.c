@@ -110,6 +110,13 @@ static const char *const texts[_STORE_STATEMENT_MAX] = {
                                     "duration_usec, usage, cpu_usec "
                                     "FROM task_verifications WHERE task_id = ? ORDER BY attempt, rule",
         [STORE_SQL_SPEC] = "SELECT spec, ticket FROM task_specs WHERE task_id = ?",
+        [STORE_SQL_DURATION_OWNERS] = "SELECT owner_uid FROM task_counts WHERE subsystem = ?1 "
+                                      "AND task_type = ?2 AND status = 'completed' AND tasks > 0 LIMIT ?3",
+        [STORE_SQL_DURATIONS] =
+                        "SELECT seq, duration_seconds FROM task_registry INDEXED BY task_registry_group "
+                        "WHERE subsystem = ?1 AND task_type = ?2 AND owner_uid = ?3 AND status = "
+                        "'completed' "
+                        "AND duration_seconds IS NOT NULL ORDER BY seq DESC LIMIT ?4",
         /* From the counters to the few tasks that are open; the cross join keeps that order. */
         [STORE_SQL_OPEN_TASKS] =
                         "SELECT " TASK_NAMES_PREFIXED ", s.spec, s.ticket, p.policy FROM task_counts AS c "

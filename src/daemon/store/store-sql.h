@@ -56,6 +56,7 @@
         X(SLA_DEADLINE_BOOTTIME, "sla_deadline_boottime") \
         X(SLA_BOOT_ID, "sla_boot_id")                     \
         X(SLA_LADDER, "sla_ladder")                       \
+        X(SLA_OWNER_MAY_EXTEND, "sla_owner_may_extend")   \
         X(SLA_MET, "sla_met")                             \
         X(SLA_MARGIN_SECONDS, "sla_margin_seconds")
 
@@ -185,6 +186,8 @@ typedef enum StoreStatement {
         STORE_SQL_EVENTS_OF_SUBSYSTEM, /* after, limit, subsystem */
         STORE_SQL_VERIFICATIONS,       /* id; in order of attempt and rule */
         STORE_SQL_SPEC,                /* id -> spec, ticket */
+        STORE_SQL_DURATION_OWNERS,     /* subsystem, task_type, limit -> owner_uid */
+        STORE_SQL_DURATIONS, /* subsystem, task_type, owner_uid, limit -> seq, seconds; newest first */
         STORE_SQL_OPEN_TASKS,
         STORE_SQL_LAST_EVENT,
         STORE_SQL_LOG_ENTRIES, /* from, limit -> LogColumn; oldest first */

@@ -171,6 +171,11 @@ typedef struct StoreSpec {
 typedef void (*store_spec_t)(const ReeveError *error, const StoreSpec *spec, void *userdata);
 int store_spec(Store *s, const char *task_id, store_spec_t callback, void *userdata);
 
+/* The 95th percentile of the durations of the newest STORE_DURATIONS_MAX completed tasks of a kind; 0: there is none. */
+#define STORE_DURATIONS_MAX 1000
+typedef void (*store_p95_t)(const ReeveError *error, usec_t p95_usec, void *userdata);
+int store_p95(Store *s, const char *subsystem, const char *task_type, store_p95_t callback, void *userdata);
+
 typedef struct StoreCounts {
         int64_t by_status[_TASK_STATE_MAX];
         struct StoreSubsystemCounts {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Signal, Freeze, Thaw, Cancel, Backup. */
+/* Signal, Freeze, Thaw, Cancel, Extend, Backup. */
 
 #include <limits.h>
 
@@ -10,7 +10,7 @@
 
 typedef struct ActParameters {
         const char *task_id, *reason, *path;
-        int64_t signal;
+        int64_t signal, by_usec;
         bool whole, pass;
 } ActParameters;
 
@@ -18,6 +18,7 @@ static const JsonField fields[] = {
         { "task_id", JSON_FIELD_STRING, offsetof(ActParameters, task_id), 0, 0 },
         { "reason", JSON_FIELD_STRING, offsetof(ActParameters, reason), 0, 0 },
         { "path", JSON_FIELD_STRING, offsetof(ActParameters, path), 0, PATH_MAX - 64 },
+        { "by_usec", JSON_FIELD_INTEGER, offsetof(ActParameters, by_usec), 0, 0 },
         { "signal", JSON_FIELD_INTEGER, offsetof(ActParameters, signal), 0, 0 },
         { "pass", JSON_FIELD_BOOLEAN, offsetof(ActParameters, pass), 0, 0 },
         { "whole", JSON_FIELD_BOOLEAN, offsetof(ActParameters, whole), 0, 0 },
@@ -75,6 +76,17 @@ ADAPTER_HANDLER(adapter_cancel)
         if (pending)
                 service_cancel(pending->adapter->service, &pending->caller, p.task_id, p.reason,
                                pending_reply_done, pending);
+        return 0;
+}
+
+ADAPTER_HANDLER(adapter_extend)
+{
+        ActParameters p = { 0 };
+
+        Pending *pending = begin(call, parameters, userdata, &p);
+        if (pending)
+                service_extend(pending->adapter->service, &pending->caller, p.task_id,
+                               p.by_usec < 0 ? 0 : (usec_t)p.by_usec, pending_reply_done, pending);
         return 0;
 }
 

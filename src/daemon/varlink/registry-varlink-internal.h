@@ -57,6 +57,7 @@ ADAPTER_HANDLER(adapter_signal);
 ADAPTER_HANDLER(adapter_freeze);
 ADAPTER_HANDLER(adapter_thaw);
 ADAPTER_HANDLER(adapter_cancel);
+ADAPTER_HANDLER(adapter_extend);
 ADAPTER_HANDLER(adapter_backup);
 ADAPTER_HANDLER(adapter_output);
 ADAPTER_HANDLER(adapter_monitor);

@@ -18,6 +18,7 @@ static const VarlinkMethod methods[] = {
         { "Freeze", adapter_freeze, 0 },
         { "Thaw", adapter_thaw, 0 },
         { "Cancel", adapter_cancel, 0 },
+        { "Extend", adapter_extend, 0 },
         { "Snapshots", adapter_snapshots, VARLINK_METHOD_ALONE },
         { "Output", adapter_output, 0 },
         { "Stats", adapter_stats, 0 },

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What the steps of a ladder do, each at most once:
+ *
+ *     step                                  claimed by                        done when
+ *     notify, the deadline's own            the commit itself                 its event is committed
+ *     signal, freeze, kill: it runs         the launcher, a bit in the        the launcher says so
+ *                                           record, before it acts
+ *     signal, kill: it is still pending     the commit of its end             likewise: failed, outcome sla
+ *     escalate                              the row says `acting`, committed  the hook has ended
+ *
+ * The effect comes first, the commit of what came of it after. If we die in between, what was claimed is found at the next start and
+ * recorded as `uncertain`: nobody knows whether it had its effect, and nobody tries again. A kill is the exception: it is
+ * recorded so, too, but repeated until nothing is left, now as ever, since a second kill is no harm.
+ *
+ * What must wait stays `due` and is looked at again: a task whose row is being committed or that is being launched when that is
+ * over, everything else when the launcher is there. Steps that came due while nobody was there are acted on at once, in their order.
+ *
+ * While the launcher has a step, the end of its task waits for the answer (TASK_DOING_STEP), so that the end is committed with what
+ * the step did. */
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "basic/crash.h"
+#include "basic/log.h"
+#include "common/json/json.h"
+#include "daemon/model/task-json.h"
+#include "daemon/service/service-internal.h"
+
+#define KILL_AGAIN_USEC (2 * USEC_PER_SEC)
+
+typedef struct StepOp {
+        TaskOp op;
+        unsigned number;
+        usec_t begun_boottime; /* of a hook */
+} StepOp;
+
+static StepOp *step_op_free(StepOp *op)
+{
+        if (op) {
+                free(op->op.detail);
+                free(op);
+        }
+        return NULL;
+}
+DEFINE_CLEANUP_FUNC(StepOp *, step_op_free)
+
+static StepOp *step_op_new(Service *s, const Task *t, const LadderStep *step)
+{
+        StepOp *op = NEW0(StepOp, 1);
+        if (op) {
+                op->op.service = s;
+                op->op.attempt = t->row.attempt;
+                strcpy(op->op.task_id, t->row.task_id);
+                op->number = step->number;
+        }
+        return op;
+}
+
+static LadderStep *find_step(const Task *t, unsigned number)
+{
+        return t && t->ladder ? ladder_step(t->ladder->sla.ladder, number) : NULL;
+}
+
+/* ---- telling ---- */
+
+static const char *topic_of(const LadderStep *step)
+{
+        if (step->act == LADDER_DEADLINE)
+                return "task.sla_violated";
+        return ladder_is_warning(step) ? "task.sla_warning" : "task.sla_step";
+}
+
+static void log_step(const Task *t, const LadderStep *step)
+{
+        char late[32];
+
+        usec_format_span(step->lateness_usec, late, sizeof(late));
+        log_notice("%s: %s of its ladder %s, %s late%s%s", t->row.task_id, ladder_act_name(step->act),
+                   ladder_state_name(step->state), late, step->message ? ": " : "", step->message ?: "");
+}
+
+static void ignore_hook(const ReeveError *error, void *userdata)
+{
+        if (error)
+                log_warning("a hook beside a step of a ladder: %s", error->text);
+}
+
+/* A hook of a step that does something else as well: run when that is stored, and not again. */
+static void run_beside(Service *s, const StepOp *op, const LadderStep *step)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (!step->hook || step->act == LADDER_ESCALATE || step->state != LADDER_DONE)
+                return;
+        HookRequest q = {
+                .path = step->hook, .task_id = op->op.task_id, .step = op->number, .event = op->op.detail
+        };
+        int r = s->hooks.run ? s->hooks.run(&q, ignore_hook, NULL, s->hooks.userdata, &e)
+                             : reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL, "no hook runner");
+        if (r < 0)
+                ignore_hook(&e, NULL);
+}
+
+static void on_step_stored(const ReeveError *error, int64_t last_event, void *userdata)
+{
+        _cleanup_(step_op_freep) StepOp *op = ASSERT_PTR(userdata);
+        Service *s = op->op.service;
+
+        if (error) {
+                log_full_reeve_error(LOG_ERR, error, op->op.task_id);
+                return;
+        }
+        CRASH_POINT("reeved", "step-stored");
+        Task *t = registry_get(s->registry, op->op.task_id);
+        const LadderStep *step = find_step(t, op->number);
+        if (!step)
+                return;
+        service_publish(s, last_event, &op->op, &t->row);
+        if (s->reports.ladder_step)
+                s->reports.ladder_step(&t->row, step, s->reports.userdata);
+        run_beside(s, op, step);
+}
+
+/* The public fields of the task and, as "step", what became of the step. */
+static char *event_text(const Task *t, const LadderStep *step)
+{
+        usec_t due = ladder_due_realtime(t->ladder->sla.ladder, step, t->row.sla_deadline_realtime);
+        _cleanup_json_ json_t *o = task_row_to_json(&t->row, TASK_VIEW_PUBLIC);
+        json_t *detail = ladder_step_to_json(step, due);
+
+        if (!o || !detail || json_object_set_new(o, "ladder_step", detail) < 0)
+                return NULL;
+        json_object_del(o, "ladder");
+        return json_format(o);
+}
+
+static int add_event(StoreWrite *w, StepOp *op, const Task *t, const LadderStep *step)
+{
+        op->op.topic = topic_of(step);
+        op->op.realtime = step->fired_realtime;
+        op->op.detail = event_text(t, step);
+        if (!op->op.detail)
+                return -ENOMEM;
+        EventRow e = { .realtime = step->fired_realtime,
+                       .topic = (char *)op->op.topic,
+                       .task_id = t->row.task_id,
+                       .subsystem = t->row.subsystem,
+                       .detail = op->op.detail };
+        return store_write_event(w, &e);
+}
+
+/* What it had used when the step was done. */
+static int add_snapshot(Service *s, StoreWrite *w, const Task *t)
+{
+        SnapshotRow row = { .attempt = t->row.attempt,
+                            .taken_realtime = clock_realtime(s->clock),
+                            .elapsed_usec = usec_sub(clock_boottime(s->clock), t->row.started_boottime) };
+
+        if (t->row.status != TASK_ACTIVE)
+                return 0;
+        service_read_usage(s, t->row.task_id, &row.usage);
+        return store_write_snapshot(w, t->row.task_id, &row);
+}
+
+static int write_step(Service *s, Task *t, const LadderStep *step)
+{
+        int r = service_ladder_to_row(t);
+        if (r < 0)
+                return r;
+        _cleanup_(step_op_freep) StepOp *op = step_op_new(s, t, step);
+        if (!op)
+                return -ENOMEM;
+        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_step_stored, op);
+        if (!w || store_write_update_task(w, &t->row) < 0 || add_event(w, op, t, step) < 0 ||
+            add_snapshot(s, w, t) < 0)
+                return -ENOMEM;
+        r = store_write_submit(TAKE_PTR(w));
+        if (r >= 0)
+                op = NULL; /* on_step_stored() has it */
+        return r;
+}
+
+/* Before the boot there is no time; then the promise in wall-clock time says how late it is. */
+static usec_t lateness_at(Service *s, const Task *t, const LadderStep *step, usec_t boottime)
+{
+        if (step->due_boottime > 0)
+                return usec_sub(boottime, step->due_boottime);
+        return usec_sub(clock_realtime(s->clock),
+                        ladder_due_realtime(t->ladder->sla.ladder, step, t->row.sla_deadline_realtime));
+}
+
+static void finish_step(Service *s, Task *t, LadderStep *step, LadderState to, usec_t boottime,
+                        const char *message)
+{
+        ladder_finish(step, to, clock_realtime(s->clock), lateness_at(s, t, step, boottime), message);
+        log_step(t, step);
+        int r = write_step(s, t, step);
+        if (r < 0)
+                log_error_errno(r, "%s: cannot store a step of its ladder", t->row.task_id);
+}
+
+static void finish_now(Service *s, Task *t, LadderStep *step, LadderState to, const char *message)
+{
+        finish_step(s, t, step, to, clock_boottime(s->clock), message);
+}
+
+/* ---- signal, freeze, kill of what runs ---- */
+
+/* Does the record say that the step was begun? */
+static bool was_claimed(Service *s, const Task *t, unsigned number)
+{
+        _cleanup_(record_unmapp) const Record *record = NULL;
+        char name[TASK_ATTEMPT_NAME_SIZE];
+
+        task_attempt_name(t->row.task_id, t->row.attempt, name);
+        if (number >= RECORD_LADDER_STEPS_MAX ||
+            record_map(record_watch_dir_fd(s->records), name, &record) < 0)
+                return false;
+        return atomic_load(&((Record *)record)->ladder_bits) & UINT32_C(1) << number;
+}
+
+static void after_effect(Service *s, Task *t, const LadderStep *step)
+{
+        if (step->act == LADDER_KILL)
+                service_kill_later(s, t, usec_add(clock_boottime(s->clock), KILL_AGAIN_USEC));
+        else if (step->state == LADDER_DONE)
+                t->row.frozen = step->act == LADDER_FREEZE;
+}
+
+static void take_answer(Service *s, Task *t, LadderStep *step, const ReeveError *error, bool again,
+                        usec_t boottime)
+{
+        bool ended = error && (error->code == REEVE_ERROR_ALREADY_FINISHED ||
+                               error->code == REEVE_ERROR_NO_SUCH_TASK);
+
+        if (!error)
+                finish_step(s, t, step, again ? LADDER_UNCERTAIN : LADDER_DONE, boottime,
+                            again ? "it had been begun before the daemon was restarted" : NULL);
+        else if (ended)
+                ladder_move(step, LADDER_DUE); /* it did not happen any more: the end is on its way */
+        else if (error->code == REEVE_ERROR_UNAVAILABLE && !was_claimed(s, t, step->number)) {
+                ladder_move(step, LADDER_DUE); /* it has not happened yet */
+                service_retry_later(s);
+        } else if (error->code == REEVE_ERROR_UNAVAILABLE)
+                finish_now(s, t, step, LADDER_UNCERTAIN, "the launcher went away while it was at it");
+        else
+                finish_now(s, t, step, LADDER_FAILED, error->text);
+        if (!error || step->state == LADDER_UNCERTAIN)
+                after_effect(s, t, step);
+}
+
+static void on_stepped(const ReeveError *error, bool again, usec_t boottime, void *userdata)
+{
+        _cleanup_(step_op_freep) StepOp *op = ASSERT_PTR(userdata);
+        Service *s = op->op.service;
+
+        Task *t = registry_get(s->registry, op->op.task_id);
+        if (!t)
+                return;
+        CRASH_POINT("reeved", "step-acted");
+        LadderStep *step = find_step(t, op->number);
+        if (step && step->state == LADDER_ACTING)
+                take_answer(s, t, step, error, again, boottime);
+        if (--t->n_steps_out > 0)
+                return;
+        t->doing &= ~TASK_DOING_STEP;
+        if (t->doing & TASK_RECORD_ENDED) {
+                t->doing &= ~TASK_RECORD_ENDED;
+                service_look_at_record(s, t);
+        }
+}
+
+/* False if it has to wait. */
+static bool send_step(Service *s, Task *t, LadderStep *step)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+        LauncherStep q = { .task_id = t->row.task_id,
+                           .attempt = t->row.attempt,
+                           .number = step->number,
+                           .act = ladder_act_name(step->act),
+                           .signal = step->signal };
+        StepOp *op = step_op_new(s, t, step);
+
+        CRASH_POINT("reeved", "step-due");
+        if (!op || launcher_client_step(s->launcher, &q, on_stepped, op, &e) < 0) {
+                step_op_free(op);
+                return false;
+        }
+        ladder_move(step, LADDER_ACTING);
+        t->doing |= TASK_DOING_STEP;
+        t->n_steps_out++;
+        return true;
+}
+
+/* ---- and of what does not ---- */
+
+static void end_task(Service *s, Task *t, LadderStep *step, const char *message)
+{
+        ladder_move(step, LADDER_ACTING);
+        finish_now(s, t, step, LADDER_DONE, NULL);
+        service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_SLA, message);
+}
+
+static bool asks_to_end(const LadderStep *step)
+{
+        return step->act == LADDER_KILL || (step->act == LADDER_SIGNAL && ladder_signal_ends(step->signal));
+}
+
+static bool act_on_pending(Service *s, Task *t, LadderStep *step)
+{
+        if (service_look_at_record(s, t) != 0)
+                return false; /* it runs: taken over, and this step with it */
+        if (service_has_record(s, t)) {
+                service_retry_later(s);
+                return false;
+        }
+        if (asks_to_end(step)) {
+                end_task(s, t, step, "its deadline came before it was started");
+                return false;
+        }
+        ladder_move(step, LADDER_ACTING);
+        finish_now(s, t, step, LADDER_FAILED, "the task does not run");
+        return true;
+}
+
+/* It was reported: there is no process that we could do something to. */
+static bool act_on_reported(Service *s, Task *t, LadderStep *step)
+{
+        if (step->act == LADDER_KILL) {
+                end_task(s, t, step, "its deadline came before its end was reported");
+                return false;
+        }
+        ladder_move(step, LADDER_ACTING);
+        finish_now(s, t, step, LADDER_FAILED, "a reported task has no process here");
+        return true;
+}
+
+static bool act_on_process(Service *s, Task *t, LadderStep *step)
+{
+        if (t->row.status == TASK_PENDING)
+                return act_on_pending(s, t, step);
+        if (t->row.status == TASK_ACTIVE && t->row.attempt == 0)
+                return act_on_reported(s, t, step);
+        if (t->row.status == TASK_ACTIVE)
+                return send_step(s, t, step);
+        ladder_move(step, LADDER_ACTING);
+        finish_now(s, t, step, LADDER_FAILED, "its work has ended, the result is being checked");
+        return true;
+}
+
+/* ---- escalate ---- */
+
+/* The task may have ended while its hook ran; then the row has the last word, and it says that the hook was begun. */
+static void on_hook_ended(const ReeveError *error, void *userdata)
+{
+        _cleanup_(step_op_freep) StepOp *op = ASSERT_PTR(userdata);
+        Service *s = op->op.service;
+
+        Task *t = registry_get(s->registry, op->op.task_id);
+        LadderStep *step = find_step(t, op->number);
+        if (!step || step->state != LADDER_ACTING || (t->doing & TASK_DOING_FINISH)) {
+                log_notice("%s: the hook of its ladder %s%s", op->op.task_id, error ? "failed: " : "is done",
+                           error ? error->text : "");
+                return;
+        }
+        /* As late as its start was: how long it takes is the hook's business. */
+        finish_step(s, t, step, error ? LADDER_FAILED : LADDER_DONE, op->begun_boottime,
+                    error ? error->text : NULL);
+}
+
+static void on_escalation_claimed(const ReeveError *error, int64_t last_event, void *userdata)
+{
+        _cleanup_(step_op_freep) StepOp *op = ASSERT_PTR(userdata);
+        Service *s = op->op.service;
+        ReeveError e = REEVE_ERROR_NULL;
+
+        Task *t = registry_get(s->registry, op->op.task_id);
+        LadderStep *step = find_step(t, op->number);
+        if (!step || step->state != LADDER_ACTING)
+                return;
+        if (error) {
+                finish_now(s, t, step, LADDER_FAILED, error->text);
+                return;
+        }
+        CRASH_POINT("reeved", "step-claimed");
+        op->begun_boottime = clock_boottime(s->clock);
+        _cleanup_free_ char *event = event_text(t, step);
+        HookRequest q = { .path = step->hook ?: "",
+                          .task_id = t->row.task_id,
+                          .step = step->number,
+                          .event = event ?: "{}" };
+        int r = s->hooks.run ? s->hooks.run(&q, on_hook_ended, op, s->hooks.userdata, &e)
+                             : reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL, "no hook runner");
+        if (r < 0)
+                finish_now(s, t, step, LADDER_FAILED, e.text);
+        else
+                op = NULL; /* on_hook_ended() has it */
+}
+
+static int claim_escalation(Service *s, Task *t, const LadderStep *step)
+{
+        int r = service_ladder_to_row(t);
+        if (r < 0)
+                return r;
+        _cleanup_(step_op_freep) StepOp *op = step_op_new(s, t, step);
+        if (!op)
+                return -ENOMEM;
+        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_escalation_claimed, op);
+        if (!w || store_write_update_task(w, &t->row) < 0)
+                return -ENOMEM;
+        r = store_write_submit(TAKE_PTR(w));
+        if (r >= 0)
+                op = NULL; /* on_escalation_claimed() has it */
+        return r;
+}
+
+static bool escalate(Service *s, Task *t, LadderStep *step)
+{
+        ladder_move(step, LADDER_ACTING);
+        int r = claim_escalation(s, t, step);
+        if (r < 0)
+                finish_now(s, t, step, LADDER_FAILED, strerrordesc_np(-r));
+        return true;
+}
+
+/* ---- all ---- */
+
+/* False if it has to wait, and what comes behind it too, or if the task has ended. */
+static bool act(Service *s, Task *t, LadderStep *step)
+{
+        switch (step->act) {
+        case LADDER_NOTIFY:
+        case LADDER_DEADLINE:
+                ladder_move(step, LADDER_ACTING);
+                finish_now(s, t, step, LADDER_DONE, NULL);
+                return true;
+        case LADDER_ESCALATE:
+                return escalate(s, t, step);
+        case LADDER_SIGNAL:
+        case LADDER_FREEZE:
+        case LADDER_KILL:
+                return act_on_process(s, t, step);
+        case _LADDER_ACT_MAX:
+                break;
+        }
+        assert(false);
+        return false;
+}
+
+void service_ladder_act(Service *s, Task *t)
+{
+        LadderStep *step;
+
+        assert(s);
+        assert(t);
+
+        while (t->ladder && !(t->doing & (TASK_DOING_INSERT | TASK_DOING_LAUNCH | TASK_DOING_FINISH)) &&
+               (step = ladder_find(t->ladder->sla.ladder, LADDER_DUE)))
+                if (!act(s, t, step))
+                        return;
+}
+
+/* ---- after a restart ---- */
+
+static void settle(Service *s, Task *t, LadderStep *step)
+{
+        bool kill = step->act == LADDER_KILL;
+
+        ladder_finish(step, LADDER_UNCERTAIN, clock_realtime(s->clock),
+                      lateness_at(s, t, step, clock_boottime(s->clock)),
+                      "it had been begun when the daemon died");
+        log_step(t, step);
+        int r = write_step(s, t, step);
+        if (r < 0)
+                log_error_errno(r, "%s: cannot store a step of its ladder", t->row.task_id);
+        if (kill)
+                service_kill_later(s, t, clock_boottime(s->clock));
+}
+
+void service_ladder_recover(Service *s, Task *t)
+{
+        assert(s);
+        assert(t && t->ladder);
+
+        Ladder *l = t->ladder->sla.ladder;
+        for (size_t i = 0; i < l->n_steps; i++) {
+                LadderStep *step = l->steps + i;
+
+                if (step->state > LADDER_ACTING)
+                        continue;
+                if (was_claimed(s, t, step->number) ||
+                    (step->act == LADDER_ESCALATE && step->state == LADDER_ACTING))
+                        settle(s, t, step);
+                else if (step->state == LADDER_ACTING)
+                        ladder_move(step, LADDER_DUE); /* it never came to that */
+        }
+}
