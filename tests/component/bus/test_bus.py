@@ -155,6 +155,25 @@ def test_run_refuses(c, options, error, words):
         run(c, ["/bin/true"], options=options)
 
 
+@pytest.mark.parametrize("wish, options, error, words", [
+    ({"properties": [("FailureAction", "reboot")]}, {}, "InvalidArgument", "FailureAction: "),
+    ({"properties": [("PIDs", "1")]}, {"backend": ("s", "scope")}, "InvalidArgument", "PIDs: "),
+    ({"properties": [("IPAddressDeny", "::/0")]}, {"backend": ("s", "cgroup")}, "InvalidArgument", "backend: "),
+    ({"slice": "nothing"}, {}, "InvalidArgument", "slice: "),
+])
+def test_run_refuses_for_a_scope(c, wish, options, error, words):
+    with refused(error, words):
+        run(c, ["/bin/true"], options=options, **wish)
+
+
+@pytest.mark.skipif(os.path.isdir("/run/systemd/system"), reason="systemd runs here")
+def test_scopes_need_systemd(c):
+    with refused("InvalidArgument", "backend: backend scope needs systemd"):
+        run(c, ["/bin/true"], options={"backend": ("s", "scope")})
+    with refused("InvalidArgument", "backend: backend scope needs systemd"):
+        run(c, ["/bin/true"], properties=[("IPAddressDeny", "::/0")])
+
+
 def test_run_refuses_options_given_twice(c):
     fd = registry.spec.memfd(registry.spec.text("test_bus_twice", ["/bin/true"]))
     class Twice(list):

@@ -261,13 +261,26 @@ static int on_end_task(VarlinkCall *call, json_t *parameters, void *userdata)
 }
 
 static const VarlinkMethod methods[] = {
-        { "Run", on_run, 0 },          { "Get", on_canned, 0 },
-        { "List", on_canned, 0 },      { "Wait", on_wait, 0 },
-        { "Signal", on_end_task, 0 },  { "Freeze", on_canned, 0 },
-        { "Thaw", on_canned, 0 },      { "Cancel", on_end_task, 0 },
-        { "Snapshots", on_canned, 0 }, { "Output", on_canned, 0 },
-        { "Stats", on_canned, 0 },     { "Monitor", on_canned, VARLINK_METHOD_MORE },
-        { "Backup", on_canned, 0 },    { "Doctor", on_canned, 0 },
+        { "Run", on_run, 0 },
+        { "Get", on_canned, 0 },
+        { "List", on_canned, 0 },
+        { "Wait", on_wait, 0 },
+        { "Signal", on_end_task, 0 },
+        { "Freeze", on_canned, 0 },
+        { "Thaw", on_canned, 0 },
+        { "Cancel", on_end_task, 0 },
+        { "Snapshots", on_canned, 0 },
+        { "Output", on_canned, 0 },
+        { "Stats", on_canned, 0 },
+        { "Monitor", on_canned, VARLINK_METHOD_MORE },
+        { "Backup", on_canned, 0 },
+        { "Doctor", on_canned, 0 },
+        { "PolicyExplain", on_canned, 0 },
+        { "PolicyShow", on_canned, 0 },
+        { "PolicyReload", on_canned, 0 },
+        { "Log", on_canned, 0 },
+        { "LogCheckpoint", on_canned, 0 },
+        { "LogProof", on_canned, 0 },
 };
 
 static int serve(const char *socket, const char *definition, ReeveError *reterr)

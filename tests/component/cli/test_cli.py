@@ -148,7 +148,7 @@ class Look(Case):
                     "usage_sources": {"cpu_usec": "kernel"}}
         self.serve(Get=[{"replies": [{"task": ENDED}]}], Snapshots=[{"replies": [{"snapshots": [snapshot]}]}])
         out, _ = self.reeve("show", "--snapshots", "ml_train_00")
-        self.assertRegex(out, r"\n  1 +2\.0s +1\.5s +- +- +-\n")
+        self.assertRegex(out, r"\n  1 +2\.0s +1\.5s +- +- +- +- +-\n")
         out, _ = self.reeve("show", "--snapshots", "-j", "ml_train_00")
         self.assertEqual(json.loads(out)["snapshots"], [snapshot])
 
@@ -350,6 +350,21 @@ class Run(Case):
         self.assertIn("SECRET=s3cret", spec["env"])
         self.assertIn("A=1", spec["env"])
         self.assertTrue(names <= {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "A", "SECRET"}, names)
+
+    def test_what_chooses_a_scope(self):
+        self.serve(Output=[NO_OUTPUT])
+        for options in (["--scope"], ["--backend=scope"], ["-pIPAddressDeny=any"], ["-p", "IPAccounting=yes", "--scope"]):
+            self.reeve("run", "-q", *options, "true")
+            self.assertEqual(self.calls("Run")[-1].get("backend"), "scope", options)
+        self.reeve("run", "-q", "-pMemoryMax=1G", "true")
+        self.assertNotIn("backend", self.calls("Run")[-1])
+        n = len(self.calls("Run"))
+        for options, named in ((["-pIPAddressDeny=any", "--backend=cgroup"], "IPAddressDeny"),
+                               (["--scope", "--backend=process"], "--scope"), (["--slice=nothing"], "slice"),
+                               (["-pFailureAction=reboot"], "FailureAction")):
+            status = 77 if named == "slice" and os.geteuid() != 0 else 64
+            self.assertIn(named, self.reeve("run", *options, "true", status=status)[1])
+        self.assertEqual(len(self.calls("Run")), n)
 
     def test_defaults(self):
         self.serve(Output=[NO_OUTPUT])
