@@ -185,7 +185,7 @@ static void drop_memory(const Keeper *k)
         uintptr_t end = (uintptr_t)sbrk(0) & ~(page - 1),
                   here = (uintptr_t)__builtin_frame_address(0) & ~(page - 1);
 
-        if (heap < end)
+        if (k->heap && heap < end)
                 (void)madvise((void *)heap, end - heap, MADV_DONTNEED);
         (void)madvise((void *)(here - 2 * CHILD_STACK_SIZE), 2 * CHILD_STACK_SIZE - page, MADV_DONTNEED);
 #endif

@@ -138,7 +138,6 @@ int main(int argc, char **argv)
         static Launcher launcher;
         ReeveError e = REEVE_ERROR_NULL;
 
-        launcher.heap = sbrk(0); /* before the first allocation */
         log_init("reeve-launcher");
         CRASH_INIT();
         int r = parse_argv(argc, argv);

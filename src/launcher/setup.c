@@ -175,8 +175,9 @@ static void make_inheritance_clean(Launcher *l)
 
 /* A keeper needs this program and the C library, nothing of sd-bus and what that brings along. A fork copies each
  * mapping, so leaving those out makes forks twice as fast, keepers small, and a call that a keeper must not make a
- * crash at once. */
-static void keep_libraries_from_forks(const Launcher *l)
+ * crash at once. What libraries allocated before main() is in the heap: it begins where the kernel says, not where it
+ * ended when main() began. */
+static void keep_libraries_from_forks(Launcher *l)
 {
 #ifndef REEVE_ADDRESS_SANITIZER
         char line[PATH_MAX + 128];
@@ -185,11 +186,15 @@ static void keep_libraries_from_forks(const Launcher *l)
         int fd = openat(l->proc_fd, "self/maps", O_RDONLY | O_CLOEXEC);
         FILE *f = fd >= 0 ? fdopen(fd, "re") : NULL;
 
-        while (f && fgets(line, sizeof(line), f))
-                if (strstr(line, ".so") && !strstr(line, "/libc.so") && !strstr(line, "/ld-linux") &&
-                    sscanf(line, "%lx-%lx", &from, &to) == 2)
+        while (f && fgets(line, sizeof(line), f)) {
+                if (sscanf(line, "%lx-%lx", &from, &to) != 2)
+                        continue;
+                if (strstr(line, "[heap]"))
+                        l->heap = (char *)from;
+                else if (strstr(line, ".so") && !strstr(line, "/libc.so") && !strstr(line, "/ld-linux"))
                         (void)madvise((void *)from, to - from,
                                       MADV_DONTFORK); /* it is only slower without */
+        }
         if (f)
                 fclose(f);
 #endif
