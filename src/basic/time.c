@@ -32,6 +32,25 @@ char *usec_format_span(usec_t span, char *buffer, size_t size)
         return buffer;
 }
 
+char *usec_format_exact(usec_t span, char *buffer, size_t size)
+{
+        static const struct {
+                const char *name;
+                usec_t usec;
+        } units[] = {
+                { "d", USEC_PER_DAY }, { "h", USEC_PER_HOUR },  { "min", USEC_PER_MINUTE },
+                { "s", USEC_PER_SEC }, { "ms", USEC_PER_MSEC }, { "us", 1 },
+        };
+        size_t i = 0;
+
+        assert(buffer);
+
+        while (span % units[i].usec != 0)
+                i++;
+        snprintf(buffer, size, "%" PRIu64 "%s", span / units[i].usec, span > 0 ? units[i].name : "");
+        return buffer;
+}
+
 char *usec_format_realtime(usec_t realtime, char *buffer, size_t size)
 {
         time_t seconds = (time_t)(realtime / USEC_PER_SEC);

@@ -51,5 +51,8 @@ static inline usec_t usec_sub(usec_t a, usec_t b)
 /* Formats a span for people: "350ms", "12.3s", "4min 5s", "2h 10min", "3d 4h". Returns buffer. */
 char *usec_format_span(usec_t span, char *buffer, size_t size);
 
+/* The same without loss, in the largest unit that leaves nothing over: "90min", "1d", "0". Returns buffer. */
+char *usec_format_exact(usec_t span, char *buffer, size_t size);
+
 /* Formats a wall-clock instant as local "2026-11-23 04:28:39"; "-" for 0 and USEC_INFINITY. Returns buffer. */
 char *usec_format_realtime(usec_t realtime, char *buffer, size_t size);

@@ -42,22 +42,9 @@ static char *format_bytes(uint64_t v, char *buffer, size_t size)
         return bytes_format(v, buffer, size);
 }
 
-/* In the largest unit that leaves nothing over: bounds are round, and must be exact. */
 static char *format_span(uint64_t v, char *buffer, size_t size)
 {
-        static const struct {
-                const char *name;
-                usec_t usec;
-        } units[] = {
-                { "d", USEC_PER_DAY }, { "h", USEC_PER_HOUR },  { "min", USEC_PER_MINUTE },
-                { "s", USEC_PER_SEC }, { "ms", USEC_PER_MSEC }, { "us", 1 },
-        };
-        size_t i = 0;
-
-        while (v % units[i].usec != 0)
-                i++;
-        snprintf(buffer, size, "%" PRIu64 "%s", v / units[i].usec, v > 0 ? units[i].name : "");
-        return buffer;
+        return usec_format_exact(v, buffer, size);
 }
 
 static void store_u32(void *target, uint64_t v)

@@ -68,6 +68,10 @@ typedef struct PolicyReader {
         ReeveError *reterr;
 } PolicyReader;
 
+/* The dotted name of something below another, "subsystems.healing", for messages. */
+#define POLICY_PATH_SIZE 256
+void policy_path_below(char ret[static POLICY_PATH_SIZE], const char *outer, const char *key);
+
 /* InvalidArgument at the place of the node; returns -EINVAL. */
 int policy_refuse(const PolicyReader *r, YamlPlace place, const char *format, ...) _printf_(3, 4);
 int policy_oom(const PolicyReader *r);
@@ -237,6 +241,9 @@ struct Policy {
 
 /* Forgets what was resolved. */
 void policy_resolved_clear(Policy *p);
+
+/* One file that is in memory, with the built-in values, as if it lay in /etc/reeve/policy.d under that name. */
+int policy_parse(const char *name, const char *text, size_t size, Policy **ret, ReeveError *reterr);
 
 /* ---- globs ---- */
 

@@ -84,14 +84,16 @@ static int read_bool(PolicyReader *r, const PolicyKey *k, const YamlNode *node)
 
 static int read_factor(PolicyReader *r, const PolicyKey *k, const YamlNode *node)
 {
+        char shown[YAML_SHOWN_SIZE];
         double v;
 
         int x = policy_want_number(r, node, &v);
         if (x < 0)
                 return x;
         if (v < (double)k->min || v > (double)k->max)
-                return policy_refuse(r, node->place, "%s (%s) must be from %" PRIu64 " to %" PRIu64, r->path,
-                                     k->text, k->min, k->max);
+                return policy_refuse(r, node->place,
+                                     "%s (%s) must be from %" PRIu64 " to %" PRIu64 ", not '%s'", r->path,
+                                     k->text, k->min, k->max, yaml_shown(node->text, shown));
         *(double *)target(r, k) = v;
         return 0;
 }

@@ -114,15 +114,22 @@ static int check_order(const PolicyReader *r, const YamlNode *node, const Policy
 
 static int read_step(PolicyReader *r, const YamlNode *node, bool stuck, PolicyStep *s)
 {
+        char path[POLICY_PATH_SIZE];
         unsigned seen = 0;
         int x;
 
         *s = (PolicyStep){ .at_permyriad = stuck ? 0 : 10000 };
         if ((x = policy_want_kind(r, node, YAML_KIND_MAPPING, "a list of steps, {at: 100%, do: ...}")) < 0)
                 return x;
-        for (const YamlNode *child = node->first; child; child = child->next)
-                if ((x = read_step_key(r, child, stuck, s, &seen)) < 0)
+        const char *outer = r->path;
+        for (const YamlNode *child = node->first; child; child = child->next) {
+                policy_path_below(path, outer, child->key);
+                r->path = path;
+                x = read_step_key(r, child, stuck, s, &seen);
+                r->path = outer;
+                if (x < 0)
                         return x;
+        }
         if ((x = check_step(r, node, s, seen)) < 0)
                 return x;
         return policy_origin(r, node, &s->origin);

@@ -24,9 +24,9 @@
 #include "common/task-id.h"
 #include "daemon/policy/policy-internal.h"
 
-#define FILES_MAX 100
-#define BYTES_MAX (4U * 1024 * 1024)
-#define PATH_SIZE 256 /* of a dotted name in a message */
+#define FILES_MAX  100
+#define BYTES_MAX  (4U * 1024 * 1024)
+#define SYSTEM_ETC "/etc/reeve"
 
 static const char builtin_text[] =
                 "version: 1\n"
@@ -52,14 +52,6 @@ typedef struct Loader {
 /* Keys that stand below one of these are written there. */
 static const char *const groups[] = { "limits", "overrides", "sla",     "verification", "retry",
                                       "stuck",  "sampling",  "anomaly", "retention",    NULL };
-
-/* "subsystems.healing", for messages. */
-static void path_below(char ret[static PATH_SIZE], const char *outer, const char *key)
-{
-        char shown[YAML_SHOWN_SIZE];
-
-        snprintf(ret, PATH_SIZE, "%.*s.%s", PATH_SIZE - YAML_SHOWN_SIZE - 2, outer, yaml_shown(key, shown));
-}
 
 /* ---- layers ---- */
 
@@ -175,10 +167,37 @@ static void known_keys(const PolicyLayer *l, bool is_case, const char *group, co
 
 #define KNOWN_MAX (POLICY_KEYS_MAX + 16)
 
+static const char *place_name(const PolicyLayer *l, bool is_case)
+{
+        static const char *const names[] = {
+                [POLICY_LEVEL_DEFAULTS] = "defaults",
+                [POLICY_LEVEL_SUBSYSTEM] = "a subsystem",
+                [POLICY_LEVEL_TASK_TYPE] = "a task type",
+        };
+        return is_case ? "a case" : names[l->level];
+}
+
+/* Is it a key, only not here? */
+static bool is_elsewhere(const char *key)
+{
+        static const char *const others[] = { "match",   "cases",    "task_types",
+                                              "version", "defaults", "subsystems" };
+
+        for (size_t i = 0; i < ELEMENTSOF(others); i++)
+                if (streq(key, others[i]))
+                        return true;
+        int id = strchr(key, '.') ? -ENOENT : policy_key_find(key);
+        return id >= 0 && policy_key((size_t)id)->levels != 0;
+}
+
 static int unknown_key(Loader *x, const PolicyLayer *l, bool is_case, const char *group,
                        const YamlNode *node)
 {
         const char *known[KNOWN_MAX];
+
+        if (!group && is_elsewhere(node->key))
+                return policy_refuse(&x->reader, node->key_place, "'%s' cannot stand in %s", node->key,
+                                     place_name(l, is_case));
 
         known_keys(l, is_case, group, known);
         return policy_unknown_key(&x->reader, node, known);
@@ -208,14 +227,14 @@ static int take_value(Loader *x, PolicyLayer *l, unsigned key, const YamlNode *n
 /* "limits: {MemoryMax: 1G}" */
 static int read_group(Loader *x, PolicyLayer *l, bool is_case, const char *group, const YamlNode *node)
 {
-        char name[96], path[PATH_SIZE];
+        char name[96], path[POLICY_PATH_SIZE];
         const char *outer = x->reader.path;
 
         int r = policy_want_kind(&x->reader, node, YAML_KIND_MAPPING, "a mapping");
         for (const YamlNode *child = r < 0 ? NULL : node->first; r >= 0 && child; child = child->next) {
                 snprintf(name, sizeof(name), "%s.%s", group, child->key);
                 int key = policy_key_find(name);
-                path_below(path, outer, child->key);
+                policy_path_below(path, outer, child->key);
                 x->reader.path = path;
                 r = key < 0 ? unknown_key(x, l, is_case, group, child)
                             : take_value(x, l, (unsigned)key, child);
@@ -312,12 +331,12 @@ static int read_cases(Loader *x, PolicyLayer *l, const YamlNode *node)
 static int read_children(Loader *x, Hash *table, PolicyLevel level, const YamlNode *node)
 {
         const char *outer = x->reader.path;
-        char path[PATH_SIZE];
+        char path[POLICY_PATH_SIZE];
 
         int r = policy_want_kind(&x->reader, node, YAML_KIND_MAPPING, "a mapping of names");
         for (const YamlNode *child = r < 0 ? NULL : node->first; r >= 0 && child; child = child->next) {
                 PolicyLayer *l = NULL;
-                path_below(path, outer, child->key);
+                policy_path_below(path, outer, child->key);
                 x->reader.path = path;
                 r = layer_get(x, table, level, child, &l);
                 if (r >= 0)
@@ -354,11 +373,11 @@ static int read_entry(Loader *x, PolicyLayer *l, bool is_case, const YamlNode *n
 static int read_layer(Loader *x, PolicyLayer *l, bool is_case, const YamlNode *node)
 {
         const char *outer = x->reader.path;
-        char path[PATH_SIZE];
+        char path[POLICY_PATH_SIZE];
 
         int r = policy_want_kind(&x->reader, node, YAML_KIND_MAPPING, "a mapping");
         for (const YamlNode *child = r < 0 ? NULL : node->first; r >= 0 && child; child = child->next) {
-                path_below(path, outer, child->key);
+                policy_path_below(path, outer, child->key);
                 x->reader.path = path;
                 r = read_entry(x, l, is_case, child);
                 x->reader.path = outer;
@@ -661,12 +680,33 @@ int policy_check_file(const char *path, ReeveError *reterr)
         size_t n = parent_length(path);
         bool inside = n > strlen(folder) && strncmp(path + n - strlen(folder), folder, strlen(folder)) == 0;
         int r = inside ? policy_new(path, n - strlen(folder), &p, reterr)
-                       : policy_new("/etc/reeve", strlen("/etc/reeve"), &p, reterr);
+                       : policy_new(SYSTEM_ETC, strlen(SYSTEM_ETC), &p, reterr);
         if (r < 0)
                 return r;
         crypto_hash_sha256_init(&h);
         const char *slash = strrchr(path, '/');
         return read_file(p, path, slash ? slash + 1 : path, &h, reterr);
+}
+
+int policy_parse(const char *name, const char *text, size_t size, Policy **ret, ReeveError *reterr)
+{
+        _cleanup_(policy_unrefp) Policy *p = NULL;
+        crypto_hash_sha256_state h;
+
+        assert(name);
+        assert(text);
+        assert(ret);
+
+        int r = policy_new(SYSTEM_ETC, strlen(SYSTEM_ETC), &p, reterr);
+        if (r >= 0)
+                r = read_text(p, p->defaults, name, name, text, size, reterr);
+        if (r < 0)
+                return r;
+        crypto_hash_sha256_init(&h);
+        hash_file(&h, name, text, size);
+        finish_hash(&h, p);
+        *ret = TAKE_PTR(p);
+        return 0;
 }
 
 const char *policy_hash(const Policy *p)

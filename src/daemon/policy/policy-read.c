@@ -17,6 +17,14 @@
 
 /* ---- messages ---- */
 
+void policy_path_below(char ret[static POLICY_PATH_SIZE], const char *outer, const char *key)
+{
+        char shown[YAML_SHOWN_SIZE];
+
+        snprintf(ret, POLICY_PATH_SIZE, "%.*s.%s", POLICY_PATH_SIZE - YAML_SHOWN_SIZE - 2, outer,
+                 yaml_shown(key, shown));
+}
+
 int policy_refuse(const PolicyReader *r, YamlPlace place, const char *format, ...)
 {
         char text[sizeof(((ReeveError *)NULL)->text)];
@@ -163,8 +171,8 @@ int policy_want_span(const PolicyReader *r, const YamlNode *node, usec_t min, us
                 return 0;
         if (k == -EINVAL)
                 return wrong_value(r, node, "a time span such as 30s or 1h 30min");
-        snprintf(expected, sizeof(expected), "from %s to %s", usec_format_span(min, low, sizeof(low)),
-                 usec_format_span(max, high, sizeof(high)));
+        snprintf(expected, sizeof(expected), "from %s to %s", usec_format_exact(min, low, sizeof(low)),
+                 usec_format_exact(max, high, sizeof(high)));
         return wrong_value(r, node, expected);
 }
 

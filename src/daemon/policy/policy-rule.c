@@ -318,6 +318,7 @@ static int check_rule(const PolicyReader *r, const YamlNode *node, unsigned seen
 
 static int read_rule(PolicyReader *r, const YamlNode *node, PolicyRule *rule)
 {
+        char path[POLICY_PATH_SIZE];
         unsigned seen = 0;
         int which = -1, x;
 
@@ -325,9 +326,15 @@ static int read_rule(PolicyReader *r, const YamlNode *node, PolicyRule *rule)
         if ((x = policy_want_kind(r, node, YAML_KIND_MAPPING, "a list of rules, {name: ..., file: ...}")) <
             0)
                 return x;
+        const char *outer = r->path;
         for (const YamlNode *child = node->first; child; child = child->next) {
-                if ((x = policy_want_key(r, child, rule_keys, &which)) < 0 ||
-                    (x = read_value(r, child, which, rule)) < 0)
+                policy_path_below(path, outer, child->key);
+                r->path = path;
+                x = policy_want_key(r, child, rule_keys, &which);
+                if (x >= 0)
+                        x = read_value(r, child, which, rule);
+                r->path = outer;
+                if (x < 0)
                         return x;
                 seen |= BIT(which);
         }
