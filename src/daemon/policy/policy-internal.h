@@ -54,9 +54,9 @@ char *task_policy_strdup(TaskPolicy *p, const char *text);
 
 /* ---- reading a value ---- */
 
-/* Where programs may be: "<etc>/hooks", "<etc>/checks" and the same below /usr/lib/reeve. */
+/* Where programs may be, besides hooks and checks of /etc/reeve and /usr/lib/reeve: those of a private instance. */
 typedef struct PolicyPlaces {
-        char etc[256]; /* "/etc/reeve" */
+        char etc[256]; /* the directory above policy.d */
 } PolicyPlaces;
 
 typedef struct PolicyReader {

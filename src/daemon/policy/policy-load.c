@@ -24,9 +24,8 @@
 #include "common/task-id.h"
 #include "daemon/policy/policy-internal.h"
 
-#define FILES_MAX  100
-#define BYTES_MAX  (4U * 1024 * 1024)
-#define SYSTEM_ETC "/etc/reeve"
+#define FILES_MAX 100
+#define BYTES_MAX (4U * 1024 * 1024)
 
 static const char builtin_text[] =
                 "version: 1\n"
@@ -539,7 +538,7 @@ Policy *policy_unref(Policy *p)
         return --p->n_ref > 0 ? NULL : policy_free(p);
 }
 
-/* With the built-in values and nothing else. `etc` is the directory that holds hooks and checks. */
+/* With the built-in values and nothing else. `etc` is the directory above policy.d. */
 static int policy_new(const char *etc, size_t n_etc, Policy **ret, ReeveError *reterr)
 {
         _cleanup_(policy_unrefp) Policy *p = NEW0(Policy, 1);
@@ -668,7 +667,7 @@ int policy_load(const char *directory, Policy **ret, ReeveError *reterr)
         return 0;
 }
 
-/* A file that stands in some policy.d is checked as that instance would, any other as the system's. */
+/* A file that stands in a policy.d is checked as its instance would. */
 int policy_check_file(const char *path, ReeveError *reterr)
 {
         static const char folder[] = "/policy.d";
@@ -677,10 +676,10 @@ int policy_check_file(const char *path, ReeveError *reterr)
 
         assert(path);
 
-        size_t n = parent_length(path);
-        bool inside = n > strlen(folder) && strncmp(path + n - strlen(folder), folder, strlen(folder)) == 0;
-        int r = inside ? policy_new(path, n - strlen(folder), &p, reterr)
-                       : policy_new(SYSTEM_ETC, strlen(SYSTEM_ETC), &p, reterr);
+        size_t n = parent_length(path), n_etc = n > strlen(folder) ? n - strlen(folder) : 0;
+        if (strncmp(path + n_etc, folder, strlen(folder)) != 0)
+                n_etc = 0;
+        int r = policy_new(path, n_etc, &p, reterr);
         if (r < 0)
                 return r;
         crypto_hash_sha256_init(&h);
@@ -697,7 +696,7 @@ int policy_parse(const char *name, const char *text, size_t size, Policy **ret, 
         assert(text);
         assert(ret);
 
-        int r = policy_new(SYSTEM_ETC, strlen(SYSTEM_ETC), &p, reterr);
+        int r = policy_new("", 0, &p, reterr);
         if (r >= 0)
                 r = read_text(p, p->defaults, name, name, text, size, reterr);
         if (r < 0)

@@ -217,7 +217,7 @@ int policy_want_number(const PolicyReader *r, const YamlNode *node, double *ret)
 /* The launcher takes programs only from two directories, and nothing below them. */
 static bool is_program_in(const char *path, const char *directory, const char *folder)
 {
-        const char *rest = string_after(path, directory);
+        const char *rest = directory[0] == '/' ? string_after(path, directory) : NULL;
 
         if (!rest || rest[0] != '/' || !(rest = string_after(rest + 1, folder)) || rest[0] != '/')
                 return false;
@@ -227,16 +227,18 @@ static bool is_program_in(const char *path, const char *directory, const char *f
 
 int policy_want_program(const PolicyReader *r, const YamlNode *node, const char *folder)
 {
+        static const char *const everywhere[] = { "/etc/reeve", "/usr/lib/reeve" };
         char shown[YAML_SHOWN_SIZE];
 
         int k = policy_want_scalar(r, node, "the absolute path of a program");
-        if (k < 0 || !r->places)
+        if (k < 0 || !r->places || is_program_in(node->text, r->places->etc, folder))
                 return k;
-        if (is_program_in(node->text, r->places->etc, folder) ||
-            is_program_in(node->text, "/usr/lib/reeve", folder))
-                return 0;
-        return policy_refuse(r, node->place, "%s must be a program in %s/%s or /usr/lib/reeve/%s, not '%s'",
-                             r->path, r->places->etc, folder, folder, yaml_shown(node->text, shown));
+        for (size_t i = 0; i < ELEMENTSOF(everywhere); i++)
+                if (is_program_in(node->text, everywhere[i], folder))
+                        return 0;
+        return policy_refuse(r, node->place,
+                             "%s must be a program in /etc/reeve/%s or /usr/lib/reeve/%s, not '%s'", r->path,
+                             folder, folder, yaml_shown(node->text, shown));
 }
 
 /* ---- regular expressions ---- */

@@ -710,7 +710,7 @@ static void test_files_are_one_policy(void **state _unused_)
         assert_ok(policy_load(directory, &q, &e), e);
         write_file(directory, "60.yaml",
                    "version: 1\ndefaults: {stuck: {ladder: [{do: escalate, hook: "
-                   "/etc/reeve/hooks/page}]}}\n");
+                   "/srv/reeve/hooks/page}]}}\n");
         Policy *r = NULL;
         assert_true(policy_load(directory, &r, &e) < 0);
         nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
