@@ -149,12 +149,21 @@ static int read_leaf(Reader *r, Probe *p, bool slow, usec_t until_next)
                          until_next < cadence_slow_interval(&r->cadence, USEC_INFINITY), &p->usage);
 }
 
+/* Which of two bounds that come from different places gives way: the upper one. */
+static usec_t snapshot_interval(const Reader *r, const Probe *p)
+{
+        Cadence c = r->cadence;
+
+        c.min_usec = p->min_usec ?: c.min_usec;
+        c.max_usec = MAX(p->max_usec ?: c.max_usec, c.min_usec);
+        return cadence_snapshot_interval(&c, usec_sub(p->snapshot_at, p->started_boottime_usec));
+}
+
 /* Reads one task that is due and schedules it again. false: its leaf is gone. */
 static bool visit(Reader *r, Probe *p, usec_t now)
 {
         bool snapshot = p->snapshot_at <= now, slow = p->slow_at <= now;
-        usec_t age = usec_sub(p->snapshot_at, p->started_boottime_usec);
-        usec_t interval = cadence_snapshot_interval(&r->cadence, age);
+        usec_t interval = snapshot_interval(r, p);
 
         int k = read_leaf(r, p, slow, r->live ? r->cadence.tick_usec : interval);
         if (k == -ENOENT)

@@ -26,6 +26,7 @@ typedef struct Probe {
         unsigned attempt;
         void *userdata;
         usec_t started_boottime_usec;
+        usec_t min_usec, max_usec; /* between snapshots; 0: those of the reader */
 
         /* the loop thread alone */
         Usage *procfs;        /* last answer of the fall-back, or NULL */

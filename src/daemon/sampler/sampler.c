@@ -264,6 +264,8 @@ static Probe *probe_new(const SamplerTask *task, const char *leaf)
         p->attempt = task->attempt;
         p->userdata = task->userdata;
         p->started_boottime_usec = task->started_boottime_usec;
+        p->min_usec = task->min_usec;
+        p->max_usec = task->max_usec;
         p->net.ref = task->net;
         p->has_leaf = path[0] != '\0';
         if (p->has_leaf)

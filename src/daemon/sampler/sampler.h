@@ -94,6 +94,7 @@ typedef struct SamplerTask {
         const char *leaf; /* path of its cgroup relative to the mount; NULL or "": all by fall-back */
         NetRef net;       /* of its network counters; null: not counted */
         usec_t started_boottime_usec; /* may lie in the past (recovery) */
+        usec_t min_usec, max_usec;    /* between its snapshots; 0: those of the config */
         void *userdata;
 } SamplerTask;
 

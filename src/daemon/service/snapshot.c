@@ -193,7 +193,9 @@ void service_sample(Service *s, Task *t)
                              .attempt = t->row.attempt,
                              .leaf = t->row.cgroup,
                              .net = t->net,
-                             .started_boottime_usec = t->row.started_boottime };
+                             .started_boottime_usec = t->row.started_boottime,
+                             .min_usec = t->policy ? t->policy->sampling.min_usec : 0,
+                             .max_usec = t->policy ? t->policy->sampling.max_usec : 0 };
         int r = sampler_add(s->sampler, &task);
         if (r < 0)
                 log_warning_errno(r, "%s: it runs without snapshots", t->row.task_id);

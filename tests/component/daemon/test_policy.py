@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from checks import database, until
-from instance import REEVE, Instance
+from instance import REEVE, Instance, cgroup2_mount
 from people import Person
 from varlink import VarlinkError
 
@@ -273,3 +273,37 @@ def test_check_needs_no_daemon(tmp_path):
                            "number from 1 to 10, not 'high'\n")
     told = subprocess.run([REEVE, "policy", "check", "--json=short", tmp_path], capture_output=True, text=True, check=False)
     assert told.returncode == 1 and json.loads(told.stdout)[0]["field"] == "defaults.priority"
+
+
+def test_sampling_of_the_policy():
+    text = "version: 1\nsubsystems: {slow: {sampling: {min: 1h, max: 1h}}}\n"
+    with instance(text) as i, i.connect() as c:
+        def snapshots(task):
+            return c.call("Snapshots", {"task_id": task["task_id"]})["snapshots"]
+
+        usual = i.run(SLEEP, connection=c)
+        slow = i.run(SLEEP, connection=c, subsystem="slow")
+        until(i, "the third snapshot", lambda: len(snapshots(usual)) >= 3)
+        assert len(snapshots(slow)) == 1, "the first is taken at once, the next in an hour"
+
+
+def controllers():
+    mount = cgroup2_mount()
+    with open(os.path.join(mount, "cgroup.controllers"), encoding="ascii") as f:
+        return f.read().split()
+
+
+def test_limits_of_the_policy():
+    """They are in force, or the task does not start: never silently without."""
+    text = "version: 1\nsubsystems: {small: {limits: {TasksMax: 12}}}\n"
+    with instance(text) as i:
+        if "pids" not in controllers():
+            e = refusal(lambda: i.run(SLEEP, subsystem="small"))
+            assert (e.name, e.field) == ("InvalidArgument", "TasksMax"), str(e)
+            return
+        for limits, expected in (((), "12"), ((("TasksMax", "7"),), "7")):
+            t = i.run(SLEEP, subsystem="small", limits=limits)
+            with open(os.path.join(cgroup2_mount(), t["cgroup"], "pids.max"), encoding="ascii") as f:
+                assert f.read().strip() == expected
+        e = refusal(lambda: i.run(SLEEP, subsystem="small", limits=[("TasksMax", "13")]))
+        assert (e.name, e.field) == ("PolicyViolation", "TasksMax"), str(e)

@@ -244,6 +244,32 @@ static void test_rows(void **state _unused_)
         assert_int_equal(figures().readings, world.n_snapshots);
 }
 
+/* A policy's bounds for one task; where only one is given, the other is the reader's. */
+static void test_rows_of_a_task_with_bounds(void **state _unused_)
+{
+        SamplerTask t = { .key = "a", .leaf = "a", .started_boottime_usec = BOOT_USEC };
+
+        make_leaf("a");
+        start_sampler(100, true);
+        t.min_usec = 10 * USEC_PER_SEC;
+        t.max_usec = 20 * USEC_PER_SEC;
+        assert_int_equal(sampler_add(world.sampler, &t), 0);
+        run_for(100 * USEC_PER_SEC);
+        assert_int_equal(world.n_snapshots, 10);
+        run_for(USEC_PER_DAY - 100 * USEC_PER_SEC);
+        assert_in_range(world.n_snapshots, 4000,
+                        4500); /* every 20 s; without bounds it would be under a thousand */
+
+        sampler_remove(world.sampler, "a");
+        world.n_snapshots = 0;
+        t.started_boottime_usec = world.clock.now_boottime;
+        t.min_usec = 10 * USEC_PER_MINUTE; /* above the reader's longest */
+        t.max_usec = 0;
+        assert_int_equal(sampler_add(world.sampler, &t), 0);
+        run_for(USEC_PER_HOUR);
+        assert_int_equal(world.n_snapshots, 6);
+}
+
 static void test_reading(void **state _unused_)
 {
         int cookie;
@@ -623,6 +649,7 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 TEST(test_cadence),
                 TEST(test_rows),
+                TEST(test_rows_of_a_task_with_bounds),
                 TEST(test_reading),
                 TEST(test_recovered_task),
                 TEST(test_spread),
