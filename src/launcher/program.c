@@ -109,6 +109,9 @@ static int prepare_check(Launch *x, sd_bus_message *m, ReeveError *reterr)
                 r = check_name(x, "check", reterr);
         if (r >= 0)
                 r = launch_check_ticket(x, 0, reterr);
+        /* It is no unit: it lives in the pool, with the task's limits and without its unit properties. */
+        x->spec.n_properties = 0;
+        x->spec.slice = NULL;
         if (r >= 0)
                 r = launch_check_rules(x, reterr);
         if (r < 0)
