@@ -427,6 +427,60 @@ int launcher_client_launch(LauncherClient *c, const LaunchRequest *request, laun
         return send(c, m, on_launched, &(Call){ .launched = callback, .userdata = userdata }, reterr);
 }
 
+static int append_program_added(sd_bus_message *m, const ProgramRequest *q)
+{
+        int r;
+
+        if ((r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
+            (r = sd_bus_message_append(m, "{sv}", "deadline", "t", q->deadline_boottime)) < 0 ||
+            (r = sd_bus_message_append(m, "{sv}", "grace", "t", q->grace_usec)) < 0 ||
+            (r = sd_bus_message_append(m, "{sv}", "output_cap", "t", q->output_cap_bytes)) < 0)
+                return r;
+        if (q->environment &&
+            ((r = sd_bus_message_open_container(m, 'e', "sv")) < 0 ||
+             (r = sd_bus_message_append(m, "s", "environment")) < 0 ||
+             (r = sd_bus_message_open_container(m, 'v', "as")) < 0 ||
+             (r = sd_bus_message_append_strv(m, (char **)q->environment)) < 0 ||
+             (r = sd_bus_message_close_container(m)) < 0 || (r = sd_bus_message_close_container(m)) < 0))
+                return r;
+        return sd_bus_message_close_container(m);
+}
+
+static int append_program(sd_bus_message *m, const ProgramRequest *q)
+{
+        int r;
+
+        if (!q->hook && ((r = sd_bus_message_append(m, "h", q->spec_fd)) < 0 ||
+                         (r = sd_bus_message_append_array(m, 'y', q->ticket, LAUNCHER_TICKET_SIZE)) < 0))
+                return r;
+        if ((r = sd_bus_message_append(m, "u", q->attempt)) < 0 || (r = append_program_added(m, q)) < 0 ||
+            (r = sd_bus_message_open_container(m, 'a', "h")) < 0 ||
+            (q->stdin_fd >= 0 && (r = sd_bus_message_append(m, "h", q->stdin_fd)) < 0) ||
+            (r = sd_bus_message_close_container(m)) < 0 ||
+            (r = sd_bus_message_append(m, "s", q->name)) < 0 ||
+            (!q->hook && (r = sd_bus_message_append(m, "u", q->authored)) < 0))
+                return r;
+        return sd_bus_message_append_strv(m, (char **)q->argv);
+}
+
+int launcher_client_program(LauncherClient *c, const ProgramRequest *request, launcher_launched_t callback,
+                            void *userdata, ReeveError *reterr)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        assert(request && request->name && request->argv);
+        assert(request->hook || (request->ticket && request->spec_fd >= 0));
+        assert(callback);
+
+        int r = begin(c, request->hook ? "Hook" : "Check", &m, reterr);
+        if (r < 0)
+                return r;
+        r = append_program(m, request);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, NULL, "cannot call the launcher");
+        return send(c, m, on_launched, &(Call){ .launched = callback, .userdata = userdata }, reterr);
+}
+
 static int on_done(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         Call *call = ASSERT_PTR(userdata);

@@ -68,6 +68,24 @@ typedef void (*launcher_launched_t)(const ReeveError *error, const LaunchResult 
 int launcher_client_launch(LauncherClient *c, const LaunchRequest *request, launcher_launched_t callback,
                            void *userdata, ReeveError *reterr);
 
+/* Check, or with `hook` Hook. */
+typedef struct ProgramRequest {
+        bool hook;
+        const char *name; /* of the record, with attempt */
+        unsigned attempt;
+        int spec_fd;              /* borrowed; of a check */
+        const uint8_t *ticket;    /* of a check */
+        unsigned authored;        /* of a check: the author's how manieth command; then argv is empty */
+        char *const *argv;        /* NULL-terminated */
+        char *const *environment; /* NULL-terminated REEVE_...=...; may be NULL */
+        int stdin_fd;             /* borrowed; -EBADF: none */
+        usec_t deadline_boottime, grace_usec;
+        uint64_t output_cap_bytes;
+} ProgramRequest;
+
+int launcher_client_program(LauncherClient *c, const ProgramRequest *request, launcher_launched_t callback,
+                            void *userdata, ReeveError *reterr);
+
 typedef void (*launcher_done_t)(const ReeveError *error, void *userdata);
 int launcher_client_signal(LauncherClient *c, const char *task_id, unsigned attempt, int signal, bool whole,
                            launcher_done_t callback, void *userdata, ReeveError *reterr);

@@ -8,7 +8,7 @@
  *     its ladder told it to end, or the
  *     keeper killed it at its backstop   failed / sla           likewise
  *     killed by the kernel for memory    failed / oom           SIGKILL, and oom_kills > 0 in its cgroup
- *     exit status 0                      completed
+ *     exit status 0                      verifying, which task_verified() ends: completed, or failed / verification
  *     another exit status                failed / exit-code
  *     a signal                           failed / signal, failed / core-dump
  *     could not be executed              failed / exec
@@ -78,8 +78,6 @@ void task_started(Task *t, const AttemptRow *a, usec_t started_boottime)
 
 static void end(Task *t, TaskState state, TaskOutcome outcome)
 {
-        if (state == TASK_COMPLETED)
-                move(t, TASK_VERIFYING);
         move(t, state);
         t->row.outcome = outcome;
         t->row.pid = 0;
@@ -112,7 +110,7 @@ static void end_by_signal(Task *t, const AttemptRow *a)
 static void end_by_status(Task *t, const AttemptRow *a)
 {
         if (a->exit_value == 0) {
-                end(t, TASK_COMPLETED, TASK_OUTCOME_NONE);
+                end(t, TASK_VERIFYING, TASK_OUTCOME_NONE);
                 return;
         }
         task_set_message(t, "exited with status %d", a->exit_value);
@@ -179,6 +177,16 @@ void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec)
                 end_by_exit(t, a);
 }
 
+void task_verified(Task *t, bool fails, usec_t realtime)
+{
+        assert(t);
+        assert(t->row.status == TASK_VERIFYING);
+
+        if (realtime > 0)
+                t->row.completed_realtime = realtime;
+        end(t, fails ? TASK_FAILED : TASK_COMPLETED, fails ? TASK_OUTCOME_VERIFICATION : TASK_OUTCOME_NONE);
+}
+
 void task_ended_otherwise(Task *t, TaskState state, TaskOutcome outcome, const char *message,
                           usec_t realtime)
 {
@@ -188,6 +196,7 @@ void task_ended_otherwise(Task *t, TaskState state, TaskOutcome outcome, const c
         if (message)
                 task_set_message(t, "%s", message);
         t->row.completed_realtime = realtime;
-        t->row.duration_usec = usec_sub(realtime, t->row.started_realtime ?: realtime);
+        if (t->row.status != TASK_VERIFYING) /* else its work has ended, and that is how long it took */
+                t->row.duration_usec = usec_sub(realtime, t->row.started_realtime ?: realtime);
         end(t, state, outcome);
 }

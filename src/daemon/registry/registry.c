@@ -178,6 +178,7 @@ void registry_remove(Registry *r, Task *t)
         assert(t);
         assert(list_is_empty(&t->runs) && list_is_empty(&t->waits));
         assert(t->kill_index == PRIOQ_NONE);
+        assert(!t->verification);
 
         uid_count_drop(r, t->row.owner_uid);
         hash_remove(r->tasks, t->row.task_id);

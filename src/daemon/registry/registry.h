@@ -54,6 +54,8 @@ struct Task {
 
         bool sampled; /* the sampler knows it */
         NetRef net;   /* of the network counters of the attempt that runs */
+
+        struct ServiceVerification *verification; /* of the service, while the task is verifying */
 };
 
 typedef struct RegistryConfig {
@@ -92,12 +94,17 @@ void task_drop_start(Task *t);
 /* pending -> active: an attempt runs. Times are those of the attempt; the first attempt's are kept. */
 void task_started(Task *t, const AttemptRow *a, usec_t started_boottime);
 
-/* The end of an attempt: active -> verifying -> completed, or failed, cancelled, lost, by how it ended and by what was asked. A
- * pending task may end so too (its attempt was over before anybody looked): it passes active. The attempt's usage
- * becomes the task's account. */
+/* The end of an attempt: active -> verifying if it went well, else -> failed, cancelled or lost, by how it ended and by what was
+ * asked. A pending task may end so too (its attempt was over before anybody looked): it passes active. The attempt's
+ * usage becomes the task's account. What is verifying afterwards is moved on by task_verified(), at once if there is
+ * nothing to verify. */
 void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec);
 
-/* pending, active -> failed, cancelled or lost without an attempt that ended. `message` is copied; may be NULL. */
+/* verifying -> completed, or with `fails` -> failed/verification. row.verification and its counts are the caller's to set before,
+ * and so is the message of a failure. `realtime` 0: the task has its time of completion already. */
+void task_verified(Task *t, bool fails, usec_t realtime);
+
+/* pending, active, verifying -> failed, cancelled or lost without an attempt that ended. `message` is copied; may be NULL. */
 void task_ended_otherwise(Task *t, TaskState state, TaskOutcome outcome, const char *message,
                           usec_t realtime);
 

@@ -322,6 +322,11 @@ void service_carry_out_cancel(Service *s, Task *t)
                                               t->row.message ? NULL : "cancelled");
                 return;
         }
+        if (t->row.status == TASK_VERIFYING) {
+                service_verify_drop(t);
+                service_end_otherwise(s, t, TASK_CANCELLED, TASK_OUTCOME_NONE, NULL);
+                return;
+        }
         launcher_client_act(s->launcher, "Thaw", t->row.task_id, t->row.attempt, on_told, NULL, NULL);
         launcher_client_signal(s->launcher, t->row.task_id, t->row.attempt, SIGTERM, true, on_told, NULL,
                                NULL);

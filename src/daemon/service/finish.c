@@ -164,8 +164,11 @@ static int write_end(Service *s, Task *t, const AttemptRow *a)
         return r;
 }
 
-static void commit_end(Service *s, Task *t, const AttemptRow *a)
+void service_commit_end(Service *s, Task *t, const AttemptRow *a)
 {
+        assert(s);
+        assert(t);
+
         service_forget_kill(s, t);
         t->doing = (t->doing & ~TASK_RECORD_ENDED) | TASK_DOING_FINISH;
         service_unsample(s, t);
@@ -222,7 +225,13 @@ static int finish(Service *s, Task *t, const Record *record)
         service_sla_ended(s, t, record->ended_boottime_usec);
         CRASH_POINT("reeved", "ended");
         service_answer_runs(s, t, exec_failed ? &e : NULL);
-        commit_end(s, t, &a);
+        bool verifies = t->row.status == TASK_VERIFYING && service_is_verified(t);
+        if (t->row.status == TASK_VERIFYING && !verifies)
+                task_verified(t, false, 0);
+        if (verifies)
+                service_verify(s, t, &a);
+        else
+                service_commit_end(s, t, &a);
         attempt_row_done(&a);
         return 1;
 }
@@ -261,7 +270,7 @@ void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome out
                                 t->row.message ?: "");
                 service_answer_runs(s, t, &e);
         }
-        commit_end(s, t, ran ? &a : NULL);
+        service_commit_end(s, t, ran ? &a : NULL);
 }
 
 /* ---- looking ---- */
@@ -272,7 +281,7 @@ static int look(Service *s, Task *t, const Record *record)
 
         if (phase <= RECORD_CLAIMED)
                 return 0;
-        if (t->doing & TASK_DOING_FINISH)
+        if ((t->doing & TASK_DOING_FINISH) || t->row.status == TASK_VERIFYING)
                 return 1;
         if (t->doing & (TASK_DOING_INSERT | TASK_DOING_LAUNCH | TASK_DOING_STEP)) {
                 if (phase == RECORD_ENDED)
@@ -310,12 +319,18 @@ void service_on_record_closed(const char *name, void *userdata)
 
         if (!name) {
                 size_t cursor = 0;
-                for (Task *t; (t = registry_next(s->registry, &cursor));)
+                for (Task *t; (t = registry_next(s->registry, &cursor));) {
                         service_look_at_record(s, t);
+                        service_verify_look_at_all(t);
+                }
                 return;
         }
         if (task_attempt_name_parse(name, task_id, &attempt) < 0)
                 return;
+        if (task_id_ends_in(task_id, "check")) {
+                service_verify_on_record(s, task_id, attempt);
+                return;
+        }
         Task *t = registry_get(s->registry, task_id);
         if (!t)
                 service_look_at_stray(s, name);

@@ -70,6 +70,13 @@ static bool was_before_reboot(const Service *s, const Task *t)
 
 static void recover_task(Service *s, Task *t)
 {
+        if (t->row.status == TASK_VERIFYING) {
+                if (t->row.cancel_requested)
+                        service_carry_out_cancel(s, t);
+                else
+                        service_verify_again(s, t);
+                return;
+        }
         int r = service_look_at_record(s, t);
 
         if (t->doing & TASK_DOING_FINISH)
@@ -182,8 +189,10 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
         Service *s = ASSERT_PTR(userdata);
         size_t cursor = 0;
 
-        for (Task *t; (t = registry_next(s->registry, &cursor));)
+        for (Task *t; (t = registry_next(s->registry, &cursor));) {
+                service_verify_go_on(t);
                 push_pending(s, t);
+        }
         return 0;
 }
 
@@ -245,12 +254,21 @@ void service_look_at_stray(Service *s, const char *name)
         assert(s);
         assert(name);
 
+        char task_id[TASK_ID_MAX + 1];
+        unsigned attempt;
+        if (task_attempt_name_parse(name, task_id, &attempt) < 0 || registry_get(s->registry, task_id))
+                return;
+        if (task_id_ends_in(task_id, "check")) {
+                service_verify_on_record(s, task_id, attempt);
+                return;
+        }
         TaskOp *op = NEW0(TaskOp, 1);
         if (!op)
                 return;
         op->service = s;
-        if (task_attempt_name_parse(name, op->task_id, &op->attempt) < 0 ||
-            registry_get(s->registry, op->task_id) || store_get(s->store, op->task_id, on_stray, op) < 0)
+        strcpy(op->task_id, task_id);
+        op->attempt = attempt;
+        if (store_get(s->store, op->task_id, on_stray, op) < 0)
                 free(op);
 }
 
@@ -272,6 +290,8 @@ void service_on_launcher_connected(void *userdata)
         for (Task *t; (t = registry_next(s->registry, &cursor));) {
                 push_active(s, t); /* first: one that was just launched is not a missed one */
                 push_pending(s, t);
+                service_verify_look_at_all(t);
+                service_verify_go_on(t);
         }
         look_for_strays(s);
         service_release_held(s);

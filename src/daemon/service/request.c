@@ -245,6 +245,7 @@ static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t o
         row->run_uid = spec->uid;
         row->run_gid = spec->gid;
         row->status = TASK_PENDING;
+        row->verify_commands = (unsigned)spec->n_verify;
 
         r |= copy_string(&row->task_id, spec->task_id);
         r |= copy_string(&row->subsystem, q->subsystem);
@@ -317,6 +318,9 @@ int run_op_check(RunOp *op, const Caller *caller, const RunRequest *q, ReeveErro
             (r = spec_parse(&spec, op->spec, op->spec_size, reterr)) < 0 ||
             (r = check_stdio(&spec, op, reterr)) < 0)
                 return r;
+        if (task_id_is_reserved(spec.task_id))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "task_id",
+                                       "ids that end in -check or -step and a number are reeve's own");
         if (author != caller->uid)
                 return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "spec",
                                        "the specification was written by uid %u, the call comes from uid %u",

@@ -6,6 +6,7 @@
  *     request.c  the request is checked
  *     run.c      it is authorised, committed, launched                            pending -> active
  *     finish.c   its record says ended (or nothing will ever come): committed    -> completed, failed, cancelled, lost
+ *     verify.c   what must be true of it is checked, verify-program.c: by programs       verifying -> completed, failed
  *     control.c  signals, freezing, cancelling
  *     policy.c   the policy in force, and what of it applies to a task
  *     sla.c      its deadline, from acceptance to end; ladder.c does the steps on the way
@@ -75,6 +76,8 @@ struct Service {
         ListLink held; /* ServiceHeld */
         sd_event_source *hold_timer;
         usec_t launcher_away_boottime; /* since when; USEC_INFINITY: it is there */
+
+        ListLink verifications; /* ServiceVerification */
 };
 
 /* What Task.ladder points to. */
@@ -134,8 +137,28 @@ int service_look_at_record(Service *s, Task *t);
 /* Commits that the attempt runs, and begins to sample it. */
 void service_commit_started(Service *s, Task *t, const AttemptRow *a);
 void service_on_record_closed(const char *name, void *userdata);
+/* Commits an end that the row has already; `a` NULL: the attempt was committed before, or there was none. */
+void service_commit_end(Service *s, Task *t, const AttemptRow *a);
 /* Commits an end that needs no record. */
 void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome outcome, const char *message);
+
+/* ---- verify.c, verify-program.c ---- */
+
+/* Is there anything to be verified when the task's work has ended well? */
+bool service_is_verified(const Task *t);
+/* Commits the end of the attempt of a task that is verifying now, then verifies it. */
+void service_verify(Service *s, Task *t, const AttemptRow *a);
+/* Verifies a task that was verifying when an earlier daemon ended. */
+void service_verify_again(Service *s, Task *t);
+/* Starts what waits to be started, ends what is over. Does nothing if the task is not verifying. */
+void service_verify_go_on(Task *t);
+/* Looks at the records of all that run for it. */
+void service_verify_look_at_all(Task *t);
+/* The record of a check was closed, or found. */
+void service_verify_on_record(Service *s, const char *name, unsigned attempt);
+/* The checks that run are killed, and nothing comes of them any more. */
+void service_verify_drop(Task *t);
+void service_drop_verifications(Service *s);
 
 /* ---- snapshot.c ---- */
 int service_start_sampler(Service *s, ReeveError *reterr);

@@ -100,6 +100,7 @@ int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr)
         list_init(&s->outputs);
         service_load_policy(s);
         list_init(&s->held);
+        list_init(&s->verifications);
 
         r = cgroup_open_mount(&s->cgroup_fd, NULL);
         if (r < 0 && r != -ENOENT)
@@ -140,6 +141,7 @@ Service *service_free(Service *s)
         if (s->registry)
                 drop_waiters(s);
         service_drop_held(s);
+        service_drop_verifications(s);
         service_end_monitors(s);
         service_end_outputs(s);
         sampler_free(s->sampler);

@@ -21,7 +21,8 @@ typedef enum VerifyKind {
 /* As task_verifications.kind has them. */
 const char *verify_kind_name(VerifyKind k);
 
-#define VERIFY_TIMEOUT_DEFAULT_USEC (30 * USEC_PER_SEC)
+#define VERIFY_TIMEOUT_DEFAULT_USEC  (30 * USEC_PER_SEC)
+#define VERIFY_TIMEOUT_AUTHORED_USEC (10 * USEC_PER_MINUTE)
 
 /* Strings and arrays are borrowed from whoever made the rule (a policy), and live as long. */
 typedef struct VerifyRule {

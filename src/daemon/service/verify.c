@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Verifying a task whose work ended well, before it is called completed:
+ *
+ *     the end of the attempt is committed, as `verifying`
+ *     what is known from before is read: results, the specification
+ *     figures are judged, programs are run, some at a time; each result is committed as it comes
+ *     all are there: completed, or failed/verification
+ *
+ * The database has the results, the records have what runs; nothing else is needed to go on after a restart of ours. A
+ * result is committed before the record that it came from is forgotten, and all of them before the end, because the
+ * writer keeps the order of submission.
+ *
+ * What is required is decided by policy; the commands that the author himself sealed are always required: who writes
+ * `reeve run --verify=` wants to be told. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "basic/crash.h"
+#include "basic/fd.h"
+#include "basic/log.h"
+#include "basic/strings.h"
+#include "common/json/json.h"
+#include "common/spec/spec.h"
+#include "daemon/model/task-json.h"
+#include "daemon/service/verify-internal.h"
+
+#define PARALLEL 4
+
+typedef struct ServiceVerification ServiceVerification;
+
+/* ---- the rules ---- */
+
+bool service_is_verified(const Task *t)
+{
+        assert(t);
+        return t->row.verify_commands > 0;
+}
+
+static void add_authored(ServiceVerification *v, ServiceRule *r, unsigned number)
+{
+        snprintf(r->authored_name, sizeof(r->authored_name), "--verify %u", number);
+        r->rule = (VerifyRule){ .name = r->authored_name,
+                                .kind = VERIFY_COMMAND,
+                                .authored = number,
+                                .timeout_usec = VERIFY_TIMEOUT_AUTHORED_USEC };
+        v->required = true;
+}
+
+static int make_rules(ServiceVerification *v)
+{
+        size_t n = 0, n_rules = v->task->row.verify_commands;
+
+        v->rules = NEW0(ServiceRule, n_rules);
+        v->machine = verification_new(n_rules, PARALLEL);
+        if (!v->rules || !v->machine)
+                return -ENOMEM;
+        for (unsigned i = 1; i <= v->task->row.verify_commands; i++)
+                add_authored(v, v->rules + n++, i);
+        for (size_t i = 0; i < n; i++)
+                if (verify_rule_is_program(&v->rules[i].rule))
+                        service_rule_name_record(v, i);
+        return 0;
+}
+
+static ServiceVerification *verification_done(ServiceVerification *v)
+{
+        if (!v)
+                return NULL;
+        list_remove(&v->link);
+        if (v->task)
+                v->task->verification = NULL;
+        verification_free(v->machine);
+        free(v->rules);
+        fd_close(v->spec_fd);
+        free(v);
+        return NULL;
+}
+
+void rule_op_init(RuleOp *op, const ServiceVerification *v, size_t rule)
+{
+        assert(op);
+        assert(v);
+
+        *op = (RuleOp){ .service = v->service, .attempt = v->attempt, .rule = rule };
+        strcpy(op->task_id, v->task->row.task_id);
+}
+
+ServiceVerification *rule_op_find(const RuleOp *op)
+{
+        assert(op);
+
+        const Task *t = registry_get(op->service->registry, op->task_id);
+        return t && t->verification && t->verification->attempt == op->attempt ? t->verification : NULL;
+}
+
+/* ---- results ---- */
+
+typedef struct ResultOp {
+        Service *service;
+        char record[TASK_ID_MAX + 1];
+        unsigned attempt;
+} ResultOp;
+
+static void on_result_committed(const ReeveError *error, int64_t last_event, void *userdata)
+{
+        _cleanup_free_ ResultOp *op = ASSERT_PTR(userdata);
+
+        if (error)
+                log_full_reeve_error(LOG_ERR, error, op->record);
+        else if (op->record[0])
+                launcher_client_forget(op->service->launcher, op->record, op->attempt);
+}
+
+static char *usage_text(const Usage *u)
+{
+        _cleanup_json_ json_t *o = json_object();
+        return o && usage_to_json(u, o) >= 0 ? json_format(o) : NULL;
+}
+
+static int write_result(ServiceVerification *v, size_t rule, const RuleResult *result)
+{
+        const ServiceRule *r = v->rules + rule;
+        _cleanup_free_ char *evidence = result->evidence ? json_format(result->evidence) : NULL,
+                            *usage = result->usage ? usage_text(result->usage) : NULL;
+        VerificationRow row = {
+                .task_id = v->task->row.task_id,
+                .attempt = v->attempt,
+                .rule = (unsigned)rule + 1,
+                .name = (char *)r->rule.name,
+                .kind = (char *)verify_kind_name(r->rule.kind),
+                .passed = result->passed,
+                .evidence = evidence ?: (char *)"{}",
+                .ended_realtime = clock_realtime(v->service->clock),
+                .duration_usec = result->duration_usec,
+                .usage = usage,
+                .cpu_usec = result->usage && usage_has(result->usage, USAGE_CPU)
+                                            ? result->usage->value[USAGE_CPU]
+                                            : -1,
+        };
+
+        ResultOp *op = NEW0(ResultOp, 1);
+        if (!op)
+                return -ENOMEM;
+        op->service = v->service;
+        op->attempt = v->attempt;
+        strcpy(op->record, r->record);
+        _cleanup_(store_write_freep) StoreWrite *w =
+                        store_write_new(v->service->store, STORE_WRITE_LAZY, on_result_committed, op);
+        int k = w ? store_write_verification(w, &row) : -ENOMEM;
+        if (k >= 0)
+                k = store_write_submit(TAKE_PTR(w));
+        if (k < 0)
+                free(op);
+        return k;
+}
+
+void service_verify_conclude(ServiceVerification *v, size_t rule, RuleResult *result)
+{
+        _cleanup_json_ json_t *evidence = result->evidence;
+
+        assert(v);
+        assert(result);
+
+        verification_move(v->machine, rule, result->passed ? RULE_PASSED : RULE_FAILED);
+        int r = write_result(v, rule, result);
+        if (r < 0)
+                log_error_errno(r, "%s: cannot store the result of rule %zu", v->task->row.task_id,
+                                rule + 1);
+        CRASH_POINT("reeved", "checked");
+}
+
+void service_verify_fail(ServiceVerification *v, size_t rule, const char *why)
+{
+        assert(why);
+
+        RuleResult result = { .evidence = json_object() };
+        if (result.evidence)
+                (void)json_set_string(result.evidence, "why", why);
+        service_verify_conclude(v, rule, &result);
+}
+
+/* ---- the end ---- */
+
+static void say_what_failed(ServiceVerification *v)
+{
+        size_t n = verification_n_rules(v->machine), first = 0;
+
+        while (verification_state(v->machine, first) != RULE_FAILED)
+                first++;
+        task_set_message(v->task, "not verified: %zu of %zu rules did not pass, the first is '%.200s'",
+                         verification_n_failed(v->machine), n, v->rules[first].rule.name);
+}
+
+static void finish(ServiceVerification *v)
+{
+        Service *s = v->service;
+        Task *t = v->task;
+        bool failed = verification_n_failed(v->machine) > 0;
+
+        t->row.verification = failed ? VERIFICATION_FAILED : VERIFICATION_PASSED;
+        t->row.verification_passes = (unsigned)verification_n_passed(v->machine);
+        t->row.verification_failures = (unsigned)verification_n_failed(v->machine);
+        if (failed && v->required)
+                say_what_failed(v);
+        task_verified(t, failed && v->required, clock_realtime(s->clock));
+        verification_done(v);
+        CRASH_POINT("reeved", "verified");
+        service_commit_end(s, t, NULL);
+}
+
+static void judge(ServiceVerification *v)
+{
+        for (size_t i = 0; i < verification_n_rules(v->machine); i++) {
+                const VerifyRule *rule = &v->rules[i].rule;
+                RuleResult result = { 0 };
+
+                if (verify_rule_is_program(rule) || verification_state(v->machine, i) != RULE_WAITING)
+                        continue;
+                int r = verify_rule_judge(rule, &v->task->row, -1, &result.evidence);
+                if (r < 0) {
+                        service_verify_fail(v, i, "out of memory");
+                        continue;
+                }
+                result.passed = r > 0;
+                service_verify_conclude(v, i, &result);
+        }
+}
+
+void service_verify_go_on(Task *t)
+{
+        assert(t);
+
+        ServiceVerification *v = t->verification;
+        if (!v || !v->ready)
+                return;
+        judge(v);
+        for (int i; (i = verification_next(v->machine)) >= 0;)
+                if (!service_rule_start(v, (size_t)i))
+                        break;
+        if (verification_is_over(v->machine))
+                finish(v);
+}
+
+/* ---- the beginning ---- */
+
+static void look_at_all(ServiceVerification *v)
+{
+        for (size_t i = 0; i < verification_n_rules(v->machine); i++)
+                if (v->rules[i].record[0])
+                        service_rule_look(v, i);
+}
+
+static void be_ready(ServiceVerification *v)
+{
+        Task *t = v->task;
+
+        v->ready = true;
+        look_at_all(v);
+        service_verify_go_on(t);
+}
+
+static void take_spec(ServiceVerification *v, const StoreSpec *spec)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (!spec || spec->ticket_size != sizeof(v->ticket))
+                return;
+        memcpy(v->ticket, spec->ticket, sizeof(v->ticket));
+        if (spec_seal(spec->spec, spec->spec_size, &v->spec_fd, &e) < 0)
+                log_full_reeve_error(LOG_ERR, &e, v->task->row.task_id);
+}
+
+static void on_spec(const ReeveError *error, const StoreSpec *spec, void *userdata)
+{
+        _cleanup_free_ RuleOp *op = ASSERT_PTR(userdata);
+
+        ServiceVerification *v = rule_op_find(op);
+        if (!v)
+                return;
+        if (error)
+                log_full_reeve_error(LOG_ERR, error, op->task_id);
+        take_spec(v, spec);
+        be_ready(v);
+}
+
+static void take_results(ServiceVerification *v, const VerificationRow *rows, size_t n)
+{
+        for (size_t i = 0; i < n; i++)
+                if (rows[i].attempt == v->attempt && rows[i].rule <= verification_n_rules(v->machine))
+                        verification_move(v->machine, rows[i].rule - 1,
+                                          rows[i].passed ? RULE_PASSED : RULE_FAILED);
+}
+
+static void on_results(const ReeveError *error, const VerificationRow *rows, size_t n, void *userdata)
+{
+        _cleanup_free_ RuleOp *op = ASSERT_PTR(userdata);
+
+        ServiceVerification *v = rule_op_find(op);
+        if (!v)
+                return;
+        if (error)
+                log_full_reeve_error(LOG_ERR, error, op->task_id); /* then all of it is found out again */
+        take_results(v, rows, n);
+        int r = store_spec(v->service->store, op->task_id, on_spec, op);
+        if (r >= 0) {
+                op = NULL; /* on_spec() has it */
+                return;
+        }
+        log_error_errno(r, "%s: cannot read its specification", op->task_id);
+        be_ready(v);
+}
+
+static int begin(Service *s, Task *t)
+{
+        assert(!t->verification);
+
+        ServiceVerification *v = NEW0(ServiceVerification, 1);
+        if (!v)
+                return -ENOMEM;
+        v->service = s;
+        v->attempt = t->row.attempt;
+        v->spec_fd = -EBADF;
+        list_append(&s->verifications, &v->link);
+        v->task = t;
+        t->verification = v;
+        RuleOp *op = NEW0(RuleOp, 1);
+        int r = op ? make_rules(v) : -ENOMEM;
+        if (r >= 0) {
+                rule_op_init(op, v, 0);
+                r = store_verifications(s->store, op->task_id, on_results, op);
+        }
+        if (r < 0) {
+                free(op);
+                verification_done(v);
+        }
+        return r;
+}
+
+void service_verify_again(Service *s, Task *t)
+{
+        assert(s);
+        assert(t);
+        assert(t->row.status == TASK_VERIFYING);
+
+        int r = begin(s, t);
+        if (r < 0)
+                log_error_errno(r, "%s: cannot be verified, the next start of the daemon will",
+                                t->row.task_id);
+}
+
+static void on_verifying_committed(const ReeveError *error, int64_t last_event, void *userdata)
+{
+        _cleanup_(task_op_freep) TaskOp *op = ASSERT_PTR(userdata);
+
+        Task *t = registry_get(op->service->registry, op->task_id);
+        if (error) {
+                log_full_reeve_error(LOG_ERR, error, op->task_id);
+                return;
+        }
+        CRASH_POINT("reeved", "verifying");
+        if (!t || t->row.status != TASK_VERIFYING)
+                return;
+        service_publish(op->service, last_event, op, &t->row);
+        service_verify_again(op->service, t);
+}
+
+static int write_verifying(Service *s, Task *t, const AttemptRow *a)
+{
+        const SnapshotRow last = { .attempt = a->attempt,
+                                   .taken_realtime = a->ended_realtime,
+                                   .elapsed_usec = t->row.duration_usec,
+                                   .usage = t->row.usage };
+
+        _cleanup_(task_op_freep) TaskOp *op = task_op_new(s, t);
+        if (!op)
+                return -ENOMEM;
+        _cleanup_(store_write_freep) StoreWrite *w =
+                        store_write_new(s->store, 0, on_verifying_committed, op);
+        if (!w || store_write_update_task(w, &t->row) < 0 || store_write_attempt(w, a) < 0 ||
+            store_write_snapshot(w, t->row.task_id, &last) < 0 ||
+            service_write_event(w, op, t, "task.verifying", a->ended_realtime) < 0)
+                return -ENOMEM;
+        int r = store_write_submit(TAKE_PTR(w));
+        if (r >= 0)
+                op = NULL; /* on_verifying_committed() has it */
+        return r;
+}
+
+void service_verify(Service *s, Task *t, const AttemptRow *a)
+{
+        assert(s);
+        assert(t);
+        assert(a);
+        assert(t->row.status == TASK_VERIFYING);
+
+        t->row.verification = VERIFICATION_PENDING;
+        t->row.completed_realtime = 0; /* it is not, yet */
+        t->doing &= ~TASK_RECORD_ENDED;
+        service_forget_kill(s, t);
+        service_unsample(s, t);
+        task_drop_start(t);
+        int r = write_verifying(s, t, a);
+        if (r < 0)
+                log_error_errno(r, "%s: cannot store its end, the next start of the daemon will",
+                                t->row.task_id);
+}
+
+/* ---- what happens meanwhile ---- */
+
+void service_verify_look_at_all(Task *t)
+{
+        assert(t);
+
+        if (!t->verification || !t->verification->ready)
+                return;
+        look_at_all(t->verification);
+        service_verify_go_on(t);
+}
+
+static void on_told(const ReeveError *error, void *userdata)
+{
+        if (error)
+                log_debug("ending a check: %s", error->text);
+}
+
+/* A record of a check that nobody waits for. */
+static void end_stray(Service *s, const char *name, unsigned attempt)
+{
+        _cleanup_(record_unmapp) const Record *record = NULL;
+        char file[TASK_ATTEMPT_NAME_SIZE];
+
+        int r = record_map(record_watch_dir_fd(s->records), task_attempt_name(name, attempt, file), &record);
+        if (r >= 0 && record_phase(record) < RECORD_ENDED)
+                launcher_client_act(s->launcher, "Kill", name, attempt, on_told, NULL, NULL);
+        launcher_client_forget(s->launcher, name, attempt); /* one that has not ended stays until it does */
+}
+
+void service_verify_on_record(Service *s, const char *name, unsigned attempt)
+{
+        assert(s);
+        assert(name);
+
+        LIST_FOREACH(&s->verifications, link) {
+                ServiceVerification *v = container_of(link, ServiceVerification, link);
+
+                for (size_t i = 0; v->attempt == attempt && i < verification_n_rules(v->machine); i++)
+                        if (streq(v->rules[i].record, name)) {
+                                if (!v->ready)
+                                        return; /* be_ready() looks at it */
+                                Task *t = v->task;
+                                service_rule_look(v, i);
+                                service_verify_go_on(t);
+                                return;
+                        }
+        }
+        end_stray(s, name, attempt);
+}
+
+void service_verify_drop(Task *t)
+{
+        assert(t);
+
+        ServiceVerification *v = t->verification;
+        for (size_t i = 0; v && i < verification_n_rules(v->machine); i++) {
+                RuleState state = verification_state(v->machine, i);
+                if (v->rules[i].record[0] && (state == RULE_STARTING || state == RULE_RUNNING))
+                        launcher_client_act(v->service->launcher, "Kill", v->rules[i].record, v->attempt,
+                                            on_told, NULL, NULL);
+        }
+        verification_done(v);
+}
+
+void service_drop_verifications(Service *s)
+{
+        assert(s);
+
+        LIST_FOREACH_SAFE(&s->verifications, link)
+                verification_done(container_of(link, ServiceVerification, link));
+}
