@@ -100,7 +100,9 @@ typedef struct ReeveRun {
         const char *const *environment; /* NULL-terminated: "NAME=VALUE", or "NAME" for the caller's value */
         const char *const *properties;  /* NULL-terminated: "MemoryMax=512M", as systemd.resource-control(5)
                                            and systemd.exec(5) write them; see reeve_property_name() */
-        int stdio[3];                   /* REEVE_STDIO_* */
+        const char *const *verify; /* NULL-terminated: shell commands, all of which must exit with 0 when the
+                                           task has; they run as the task does, with its environment */
+        int stdio[3];              /* REEVE_STDIO_* */
         bool tty; /* descriptor 0 is a terminal, to become the controlling one of the task */
 } ReeveRun;
 

@@ -31,7 +31,7 @@ typedef struct RunOptions {
         const char *nice, *uid, *gid, *directory;
         const char *metadata;
         int priority;
-        const char **properties, **environment;
+        const char **properties, **environment, **verify;
         bool scope, same_dir, wait, no_block, pipe, pty, journal, quiet;
 } RunOptions;
 
@@ -75,6 +75,8 @@ static const Option run_options[] = {
         { "scope", 0, NULL, "Make the task a scope of systemd, the same as --backend=scope", OPTION_FLAG,
           RUN(scope) },
         { "slice", 0, "NAME.slice", "Place the scope in this slice (root only)", OPTION_STRING, RUN(slice) },
+        { "verify", 0, "COMMAND", "A shell command that must exit with 0 when the task has", OPTION_LIST,
+          RUN(verify) },
         { "wait", 0, NULL, "Wait until the task has ended (the default)", OPTION_FLAG, RUN(wait) },
         { "no-block", 0, NULL, "Print the task's id and do not wait", OPTION_FLAG, RUN(no_block) },
         { "pipe", 'P', NULL, "Pass standard input, output and error to the task", OPTION_FLAG, RUN(pipe) },
@@ -146,6 +148,7 @@ static ReeveRun make_run(const RunOptions *o, const char **args, const char *con
                 .group = o->gid,
                 .cwd = o->directory,
                 .environment = o->environment,
+                .verify = o->verify,
                 .properties = properties,
                 .tty = o->pty,
         };

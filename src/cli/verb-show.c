@@ -90,6 +90,7 @@ static void print_identity(const TaskView *t)
         print_field("Title", t->title);
         print_field("Description", json_get_string(t->json, "description"));
         print_field("Message", t->message);
+        print_field("Verification", json_get_string(t->json, "verification_status"));
         print_field("Subsystem", t->subsystem);
         print_field("Type", t->type);
         print_field("Kind", json_get_string(t->json, "kind"));
@@ -222,6 +223,41 @@ static void print_usage(const TaskView *t, bool sources)
         }
 }
 
+/* "  passed  wrote its report (file)", and below what did not pass why, and what was found. */
+static void print_verification(const json_t *v)
+{
+        const json_t *evidence = json_object_get(v, "evidence");
+        bool passed = json_is_true(json_object_get(v, "passed"));
+        const char *why = json_get_string(evidence, "why"), *output = json_get_string(evidence, "output");
+
+        printf("  %s%s%s  ", terminal_color(passed ? COLOR_GREEN : COLOR_RED), passed ? "passed" : "failed",
+               terminal_color(COLOR_RESET));
+        print_clean(json_get_string(v, "name") ?: "");
+        printf(" %s(%s)%s\n", terminal_color(COLOR_GREY), json_get_string(v, "kind") ?: "",
+               terminal_color(COLOR_RESET));
+        if (why) {
+                printf("          ");
+                print_clean(why);
+                putchar('\n');
+        }
+        if (!passed && output) {
+                printf("          ");
+                print_clean(output);
+                putchar('\n');
+        }
+}
+
+static void print_verifications(const json_t *verifications)
+{
+        const json_t *v;
+        size_t i;
+
+        if (json_array_size(verifications) > 0)
+                putchar('\n');
+        json_array_foreach((json_t *)verifications, i, v)
+                print_verification(v);
+}
+
 static void print_snapshots(const json_t *snapshots)
 {
         const json_t *snapshot;
@@ -257,14 +293,33 @@ static void print_task(const json_t *task, const ShowOptions *o)
         if (json_object_size(json_object_get(task, "usage")) > 0)
                 putchar('\n');
         print_usage(&t, o->sources);
+        print_verifications(json_object_get(task, "verifications"));
         if (o->snapshots)
                 print_snapshots(json_object_get(task, "snapshots"));
 }
 
-/* The task, with its snapshots as one more field if they are wanted. */
+/* Replaces `task`'s field by what a method answers under that name. */
+static int add_answer(ReeveConnection *c, json_t *task, const char *id, const char *method,
+                      const char *field)
+{
+        _cleanup_json_ json_t *reply = NULL;
+
+        int status = session_call(c, method, json_pack("{s:s}", "task_id", id), &reply);
+        if (status != 0)
+                return status;
+        return json_object_set(task, field, json_object_get(reply, field)) < 0 ? EX_OSERR : 0;
+}
+
+/* Who may not see a task's command may not see what was found out about it either, and is not told an error. */
+static bool shows_verifications(const json_t *task)
+{
+        return json_get_string(task, "verification_status") && json_object_get(task, "argv");
+}
+
+/* The task, with its rules, and its snapshots if they are wanted, as more fields. */
 static int fetch_one(ReeveConnection *c, const char *id, const ShowOptions *o, json_t **ret)
 {
-        _cleanup_json_ json_t *reply = NULL, *snapshots = NULL;
+        _cleanup_json_ json_t *reply = NULL;
 
         int status = session_call(c, "Get", json_pack("{s:s}", "task_id", id), &reply);
         if (status != 0)
@@ -272,15 +327,13 @@ static int fetch_one(ReeveConnection *c, const char *id, const ShowOptions *o, j
         json_t *task = json_object_get(reply, "task");
         if (!json_is_object(task))
                 return EX_PROTOCOL;
-        if (o->snapshots) {
-                status = session_call(c, "Snapshots", json_pack("{s:s}", "task_id", id), &snapshots);
-                if (status != 0)
-                        return status;
-                if (json_object_set(task, "snapshots", json_object_get(snapshots, "snapshots")) < 0)
-                        return EX_OSERR;
-        }
-        *ret = json_incref(task);
-        return 0;
+        if (shows_verifications(task))
+                status = add_answer(c, task, id, "Verifications", "verifications");
+        if (status == 0 && o->snapshots)
+                status = add_answer(c, task, id, "Snapshots", "snapshots");
+        if (status == 0)
+                *ret = json_incref(task);
+        return status;
 }
 
 /* Tasks that could be fetched; the exit status is that of the first which could not. */

@@ -21,6 +21,7 @@ void request_done(Request *q)
         free(q->cwd);
         free(q->argv);
         strv_free(q->env);
+        strv_free(q->verify);
         strv_free(q->values);
         *q = (Request){ 0 };
 }

@@ -11,6 +11,7 @@ typedef struct Request {
         char *cwd;
         char **argv;   /* the array only: its strings are `command` and the caller's */
         char **env;    /* all owned */
+        char **verify; /* all owned: commands as the specification has them */
         char **values; /* all owned: names and canonical values of limits and properties */
 } Request;
 

@@ -88,6 +88,25 @@ static int set_variables(Request *q, const char *const *environment, ReeveError 
         return 0;
 }
 
+/* Each is "/bin/sh -c COMMAND", in the form of the specification. */
+static int set_verify(Request *q, const char *const *commands, ReeveError *reterr)
+{
+        for (const char *const *p = commands; p && *p; p++) {
+                if (!**p || strchr(*p, '\x1f'))
+                        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "verify",
+                                               "it is not a command for a shell");
+                _cleanup_free_ char *text = string_printf("/bin/sh\x1f"
+                                                          "-c\x1f"
+                                                          "%s",
+                                                          *p);
+                if (!text || strv_append(&q->verify, text) < 0)
+                        return reeve_error_errno(reterr, ENOMEM, "verify", "cannot add a command");
+        }
+        q->spec.verify = (const char **)q->verify;
+        q->spec.n_verify = strv_length(q->verify);
+        return 0;
+}
+
 static int set_directory(Request *q, const char *cwd, ReeveError *reterr)
 {
         if (!cwd && q->cwd) /* by a property */
@@ -180,6 +199,8 @@ static int fill_request(Request *q, const ReeveRun *run, Wire *w, ReeveError *re
                 r = choose_backend(&q->spec, run->backend, &w->backend, reterr);
         if (r >= 0)
                 r = set_variables(q, run->environment, reterr);
+        if (r >= 0)
+                r = set_verify(q, run->verify, reterr);
         if (r >= 0)
                 r = set_directory(q, run->cwd, reterr);
         return r < 0 ? r : set_stdio(q, run, w, reterr);

@@ -376,6 +376,19 @@ static int append_limits(sd_bus_message *m, const LaunchRequest *q)
         return sd_bus_message_close_container(m);
 }
 
+static int append_environment(sd_bus_message *m, const LaunchRequest *q)
+{
+        int r;
+
+        if ((r = sd_bus_message_open_container(m, 'e', "sv")) < 0 ||
+            (r = sd_bus_message_append(m, "s", "environment")) < 0 ||
+            (r = sd_bus_message_open_container(m, 'v', "as")) < 0 ||
+            (r = sd_bus_message_append_strv(m, (char **)q->environment)) < 0 ||
+            (r = sd_bus_message_close_container(m)) < 0)
+                return r;
+        return sd_bus_message_close_container(m);
+}
+
 static int append_added(sd_bus_message *m, const LaunchRequest *q)
 {
         int r;
@@ -389,10 +402,21 @@ static int append_added(sd_bus_message *m, const LaunchRequest *q)
                 return r;
         if (q->n_limits > 0 && (r = append_limits(m, q)) < 0)
                 return r;
+        if (q->environment && (r = append_environment(m, q)) < 0)
+                return r;
         if (q->deadline_boottime != USEC_INFINITY &&
             (r = sd_bus_message_append(m, "{sv}", "deadline", "t", q->deadline_boottime)) < 0)
                 return r;
         return sd_bus_message_close_container(m);
+}
+
+static int append_fds(sd_bus_message *m, const LaunchRequest *q)
+{
+        int r = sd_bus_message_open_container(m, 'a', "h");
+
+        for (size_t i = 0; r >= 0 && i < q->n_stdio_fds; i++)
+                r = sd_bus_message_append(m, "h", q->stdio_fds[i]);
+        return r < 0 ? r : sd_bus_message_close_container(m);
 }
 
 static int append_launch(sd_bus_message *m, const LaunchRequest *q)
@@ -401,13 +425,9 @@ static int append_launch(sd_bus_message *m, const LaunchRequest *q)
 
         if ((r = sd_bus_message_append(m, "h", q->spec_fd)) < 0 ||
             (r = sd_bus_message_append_array(m, 'y', q->ticket, LAUNCHER_TICKET_SIZE)) < 0 ||
-            (r = sd_bus_message_append(m, "u", q->attempt)) < 0 || (r = append_added(m, q)) < 0 ||
-            (r = sd_bus_message_open_container(m, 'a', "h")) < 0)
+            (r = sd_bus_message_append(m, "u", q->attempt)) < 0 || (r = append_added(m, q)) < 0)
                 return r;
-        for (size_t i = 0; i < q->n_stdio_fds; i++)
-                if ((r = sd_bus_message_append(m, "h", q->stdio_fds[i])) < 0)
-                        return r;
-        return sd_bus_message_close_container(m);
+        return append_fds(m, q);
 }
 
 int launcher_client_launch(LauncherClient *c, const LaunchRequest *request, launcher_launched_t callback,
@@ -427,37 +447,16 @@ int launcher_client_launch(LauncherClient *c, const LaunchRequest *request, laun
         return send(c, m, on_launched, &(Call){ .launched = callback, .userdata = userdata }, reterr);
 }
 
-static int append_program_added(sd_bus_message *m, const ProgramRequest *q)
-{
-        int r;
-
-        if ((r = sd_bus_message_open_container(m, 'a', "{sv}")) < 0 ||
-            (r = sd_bus_message_append(m, "{sv}", "deadline", "t", q->deadline_boottime)) < 0 ||
-            (r = sd_bus_message_append(m, "{sv}", "grace", "t", q->grace_usec)) < 0 ||
-            (r = sd_bus_message_append(m, "{sv}", "output_cap", "t", q->output_cap_bytes)) < 0)
-                return r;
-        if (q->environment &&
-            ((r = sd_bus_message_open_container(m, 'e', "sv")) < 0 ||
-             (r = sd_bus_message_append(m, "s", "environment")) < 0 ||
-             (r = sd_bus_message_open_container(m, 'v', "as")) < 0 ||
-             (r = sd_bus_message_append_strv(m, (char **)q->environment)) < 0 ||
-             (r = sd_bus_message_close_container(m)) < 0 || (r = sd_bus_message_close_container(m)) < 0))
-                return r;
-        return sd_bus_message_close_container(m);
-}
-
 static int append_program(sd_bus_message *m, const ProgramRequest *q)
 {
+        const LaunchRequest *l = &q->launch;
         int r;
 
-        if (!q->hook && ((r = sd_bus_message_append(m, "h", q->spec_fd)) < 0 ||
-                         (r = sd_bus_message_append_array(m, 'y', q->ticket, LAUNCHER_TICKET_SIZE)) < 0))
+        if (!q->hook && ((r = sd_bus_message_append(m, "h", l->spec_fd)) < 0 ||
+                         (r = sd_bus_message_append_array(m, 'y', l->ticket, LAUNCHER_TICKET_SIZE)) < 0))
                 return r;
-        if ((r = sd_bus_message_append(m, "u", q->attempt)) < 0 || (r = append_program_added(m, q)) < 0 ||
-            (r = sd_bus_message_open_container(m, 'a', "h")) < 0 ||
-            (q->stdin_fd >= 0 && (r = sd_bus_message_append(m, "h", q->stdin_fd)) < 0) ||
-            (r = sd_bus_message_close_container(m)) < 0 ||
-            (r = sd_bus_message_append(m, "s", q->name)) < 0 ||
+        if ((r = sd_bus_message_append(m, "u", l->attempt)) < 0 || (r = append_added(m, l)) < 0 ||
+            (r = append_fds(m, l)) < 0 || (r = sd_bus_message_append(m, "s", q->name)) < 0 ||
             (!q->hook && (r = sd_bus_message_append(m, "u", q->authored)) < 0))
                 return r;
         return sd_bus_message_append_strv(m, (char **)q->argv);
@@ -469,7 +468,7 @@ int launcher_client_program(LauncherClient *c, const ProgramRequest *request, la
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
 
         assert(request && request->name && request->argv);
-        assert(request->hook || (request->ticket && request->spec_fd >= 0));
+        assert(request->hook || (request->launch.ticket && request->launch.spec_fd >= 0));
         assert(callback);
 
         int r = begin(c, request->hook ? "Hook" : "Check", &m, reterr);

@@ -55,6 +55,7 @@ typedef struct LaunchRequest {
         size_t n_limits;
         const int *stdio_fds; /* borrowed */
         size_t n_stdio_fds;
+        char *const *environment; /* NULL-terminated REEVE_...=...; may be NULL */
 } LaunchRequest;
 
 typedef struct LaunchResult {
@@ -70,17 +71,11 @@ int launcher_client_launch(LauncherClient *c, const LaunchRequest *request, laun
 
 /* Check, or with `hook` Hook. */
 typedef struct ProgramRequest {
+        LaunchRequest launch; /* a hook has no specification and no ticket; stdio_fds: standard input alone, or none */
         bool hook;
-        const char *name; /* of the record, with attempt */
-        unsigned attempt;
-        int spec_fd;              /* borrowed; of a check */
-        const uint8_t *ticket;    /* of a check */
-        unsigned authored;        /* of a check: the author's how manieth command; then argv is empty */
-        char *const *argv;        /* NULL-terminated */
-        char *const *environment; /* NULL-terminated REEVE_...=...; may be NULL */
-        int stdin_fd;             /* borrowed; -EBADF: none */
-        usec_t deadline_boottime, grace_usec;
-        uint64_t output_cap_bytes;
+        const char *name;  /* of the record, with launch.attempt */
+        unsigned authored; /* of a check: the author's how manieth command; then argv is empty */
+        char *const *argv; /* NULL-terminated */
 } ProgramRequest;
 
 int launcher_client_program(LauncherClient *c, const ProgramRequest *request, launcher_launched_t callback,

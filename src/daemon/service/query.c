@@ -238,6 +238,59 @@ void service_snapshots(Service *s, const char *task_id, unsigned limit, store_sn
         callback(&e, NULL, 0, userdata);
 }
 
+/* ---- verifications ---- */
+
+typedef struct VerificationsOp {
+        Service *service;
+        Caller caller;
+        char task_id[TASK_ID_MAX + 1];
+        store_verifications_t callback;
+        void *userdata;
+} VerificationsOp;
+
+static void on_task_of_verifications(const ReeveError *error, const TaskRow *row, void *userdata)
+{
+        _cleanup_free_ VerificationsOp *op = ASSERT_PTR(userdata);
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (error)
+                e = *error;
+        else if (!caller_owns(&op->caller, row))
+                reeve_error_set(&e, REEVE_ERROR_PERMISSION_DENIED, "task_id", "task '%s' is somebody else's",
+                                op->task_id);
+        else if (store_verifications(op->service->store, op->task_id, op->callback, op->userdata) < 0)
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot read the verifications");
+        else
+                return;
+        op->callback(&e, NULL, 0, op->userdata);
+}
+
+void service_verifications(Service *s, const Caller *caller, const char *task_id,
+                           store_verifications_t callback, void *userdata)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        assert(s);
+        assert(caller);
+        assert(task_id);
+        assert(callback);
+
+        VerificationsOp *op = task_id_is_valid(task_id) ? NEW0(VerificationsOp, 1) : NULL;
+        if (!op) {
+                if (task_id_is_valid(task_id))
+                        reeve_error_errno(&e, ENOMEM, NULL, "cannot read the verifications");
+                else
+                        reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "task_id", "not the id of a task");
+                callback(&e, NULL, 0, userdata);
+                return;
+        }
+        *op = (VerificationsOp){
+                .service = s, .caller = *caller, .callback = callback, .userdata = userdata
+        };
+        strcpy(op->task_id, task_id);
+        service_get(s, task_id, on_task_of_verifications, op);
+}
+
 /* ---- waiting ---- */
 
 struct ServiceWait {

@@ -105,6 +105,10 @@ void service_list(Service *s, const StoreFilter *filter, service_page_t callback
 void service_snapshots(Service *s, const char *task_id, unsigned limit, store_snapshots_t callback,
                        void *userdata);
 
+/* For the owner's eyes: evidence may quote what others may not read. */
+void service_verifications(Service *s, const Caller *caller, const char *task_id,
+                           store_verifications_t callback, void *userdata);
+
 /* Waits for the end of a task. The callback comes once, unless the wait is cancelled before. */
 typedef struct ServiceWait ServiceWait;
 /* NULL when the callback was called already. */

@@ -283,6 +283,7 @@ static void on_started(const ReeveError *error, const LaunchResult *result, void
 {
         _cleanup_(start_op_freep) StartOp *x = ASSERT_PTR(userdata);
 
+        CRASH_POINT("reeved", "check-started");
         ServiceVerification *v = rule_op_find(&x->op);
         if (!v || verification_state(v->machine, x->op.rule) != RULE_STARTING)
                 return;
@@ -290,7 +291,6 @@ static void on_started(const ReeveError *error, const LaunchResult *result, void
         bool refused = error && error->code != REEVE_ERROR_EXEC_FAILED &&
                        error->code != REEVE_ERROR_UNAVAILABLE && error->code != REEVE_ERROR_ALREADY_EXISTS;
 
-        CRASH_POINT("reeved", "check-started");
         if (refused)
                 service_verify_fail(v, x->op.rule, error->text);
         else {
@@ -328,18 +328,26 @@ static int ask(ServiceVerification *v, StartOp *x, ReeveError *reterr)
         snprintf(started, sizeof(started), "REEVE_STARTED_AT=%llu", (unsigned long long)attempt_started(v));
         snprintf(status, sizeof(status), "REEVE_EXIT_STATUS=%d", v->task->row.exit_status);
         char *const environment[] = { started, status, NULL };
+        const TaskPolicy *p = v->task->policy;
         const ProgramRequest q = {
+                /* Under the limits of the task: a check is no way around them. */
+                .launch = { .spec_fd = v->spec_fd,
+                            .ticket = v->ticket,
+                            .attempt = v->attempt,
+                            .backend = "",
+                            .subsystem = "",
+                            .limits = p ? p->limits : NULL,
+                            .n_limits = p ? p->n_limits : 0,
+                            .deadline_boottime = usec_add(clock_boottime(v->service->clock), timeout),
+                            .grace_usec = GRACE_USEC,
+                            .output_cap_bytes = OUTPUT_CAP_BYTES,
+                            .priority = (unsigned)v->task->row.priority,
+                            .stdio_fds = &x->stdin_fd,
+                            .n_stdio_fds = x->stdin_fd >= 0,
+                            .environment = environment },
                 .name = r->record,
-                .attempt = v->attempt,
-                .spec_fd = v->spec_fd,
-                .ticket = v->ticket,
                 .authored = r->rule.authored,
                 .argv = argv,
-                .environment = environment,
-                .stdin_fd = x->stdin_fd,
-                .deadline_boottime = usec_add(clock_boottime(v->service->clock), timeout),
-                .grace_usec = GRACE_USEC,
-                .output_cap_bytes = OUTPUT_CAP_BYTES,
         };
         int k = launcher_client_program(v->service->launcher, &q, on_started, x, reterr);
         if (k >= 0)

@@ -33,10 +33,50 @@ typedef struct ServiceVerification ServiceVerification;
 
 /* ---- the rules ---- */
 
+static size_t n_rules_of(const Task *t)
+{
+        const PolicyVerification *p = t->policy ? &t->policy->verification : NULL;
+        size_t n = t->row.verify_commands + (p ? p->n_rules : 0);
+
+        return n == 0 && p && p->required ? 1 : n; /* that of the reporter */
+}
+
 bool service_is_verified(const Task *t)
 {
         assert(t);
-        return t->row.verify_commands > 0;
+        return n_rules_of(t) > 0;
+}
+
+static const VerifyKind kinds[_POLICY_RULE_KIND_MAX] = {
+        [POLICY_RULE_COMMAND] = VERIFY_COMMAND, [POLICY_RULE_FILE] = VERIFY_FILE,
+        [POLICY_RULE_METRIC] = VERIFY_METRIC,   [POLICY_RULE_EXIT_STATUS] = VERIFY_EXIT_STATUS,
+        [POLICY_RULE_OUTPUT] = VERIFY_OUTPUT,   [POLICY_RULE_REPORTED] = VERIFY_REPORTED,
+};
+
+/* Borrows from the policy, which the task keeps. */
+static VerifyRule rule_of_policy(const PolicyRule *p)
+{
+        return (VerifyRule){
+                .name = p->name,
+                .kind = kinds[p->kind],
+                .timeout_usec = p->timeout_usec,
+                .command = p->command,
+                .path = p->path,
+                .has_min_bytes = p->has_min_bytes,
+                .has_max_bytes = p->has_max_bytes,
+                .newer_than_start = p->newer_than_start,
+                .min_bytes = p->min_bytes,
+                .max_bytes = p->max_bytes,
+                .sha256 = p->sha256,
+                .matches = p->matches,
+                .metric = p->metric,
+                .has_min = p->has_min,
+                .has_max = p->has_max,
+                .min = p->min,
+                .max = p->max,
+                .exit_statuses = p->exit_statuses,
+                .n_exit_statuses = p->n_exit_statuses,
+        };
 }
 
 static void add_authored(ServiceVerification *v, ServiceRule *r, unsigned number)
@@ -49,16 +89,32 @@ static void add_authored(ServiceVerification *v, ServiceRule *r, unsigned number
         v->required = true;
 }
 
+/* Policy's first, so that their numbers are those of its file. */
+static size_t fill_rules(ServiceVerification *v)
+{
+        const PolicyVerification *p = v->task->policy ? &v->task->policy->verification : NULL;
+        size_t n = 0;
+
+        v->required = p && p->required;
+        for (size_t i = 0; p && i < p->n_rules; i++)
+                v->rules[n++].rule = rule_of_policy(p->rules + i);
+        for (unsigned i = 1; i <= v->task->row.verify_commands; i++)
+                add_authored(v, v->rules + n++, i);
+        if (n == 0) /* required, and nobody said how: the word of the reporter must do */
+                v->rules[n++].rule = (VerifyRule){ .name = "reported", .kind = VERIFY_REPORTED };
+        return n;
+}
+
 static int make_rules(ServiceVerification *v)
 {
-        size_t n = 0, n_rules = v->task->row.verify_commands;
+        size_t n_rules = n_rules_of(v->task);
 
         v->rules = NEW0(ServiceRule, n_rules);
         v->machine = verification_new(n_rules, PARALLEL);
         if (!v->rules || !v->machine)
                 return -ENOMEM;
-        for (unsigned i = 1; i <= v->task->row.verify_commands; i++)
-                add_authored(v, v->rules + n++, i);
+        size_t n = fill_rules(v);
+        assert(n == n_rules);
         for (size_t i = 0; i < n; i++)
                 if (verify_rule_is_program(&v->rules[i].rule))
                         service_rule_name_record(v, i);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Get, List, Wait, Snapshots, Stats, Doctor. */
+/* Get, List, Wait, Snapshots, Verifications, Stats, Doctor. */
 
 #include <errno.h>
 #include <string.h>
@@ -200,6 +200,38 @@ ADAPTER_HANDLER(adapter_snapshots)
                 return 0;
         }
         service_get(v->service, p.task_id, on_snapshots_task, s);
+        return 0;
+}
+
+/* ---- Verifications ---- */
+
+static void on_verifications(const ReeveError *error, const VerificationRow *rows, size_t n, void *userdata)
+{
+        _cleanup_(pending_freep) Pending *p = ASSERT_PTR(userdata);
+
+        if (error) {
+                varlink_call_reeve_error(p->call, error);
+                return;
+        }
+        _cleanup_json_ json_t *array = json_array();
+        for (size_t i = 0; array && i < n; i++)
+                if (json_array_append_new(array, verification_row_to_json(rows + i)) < 0) {
+                        adapter_reply(p->call, NULL);
+                        return;
+                }
+        adapter_reply(p->call, json_pack("{sO*}", "verifications", array));
+}
+
+ADAPTER_HANDLER(adapter_verifications)
+{
+        RegistryVarlink *v = ASSERT_PTR(userdata);
+        IdParameters p = { 0 };
+
+        if (adapter_dispatch(call, parameters, id_fields, ELEMENTSOF(id_fields), &p) < 0)
+                return 0;
+        Pending *pending = pending_new(v, call);
+        if (pending)
+                service_verifications(v->service, &pending->caller, p.task_id, on_verifications, pending);
         return 0;
 }
 

@@ -48,6 +48,7 @@ ADAPTER_HANDLER(adapter_get);
 ADAPTER_HANDLER(adapter_list);
 ADAPTER_HANDLER(adapter_wait);
 ADAPTER_HANDLER(adapter_snapshots);
+ADAPTER_HANDLER(adapter_verifications);
 ADAPTER_HANDLER(adapter_stats);
 ADAPTER_HANDLER(adapter_doctor);
 ADAPTER_HANDLER(adapter_log);

@@ -20,6 +20,7 @@ static const VarlinkMethod methods[] = {
         { "Cancel", adapter_cancel, 0 },
         { "Extend", adapter_extend, 0 },
         { "Snapshots", adapter_snapshots, VARLINK_METHOD_ALONE },
+        { "Verifications", adapter_verifications, VARLINK_METHOD_ALONE },
         { "Output", adapter_output, 0 },
         { "Stats", adapter_stats, 0 },
         { "Monitor", adapter_monitor, VARLINK_METHOD_MORE },

@@ -225,6 +225,11 @@ def test_at_step_of_stranger(step, victims):
     run(step, victims, STRANGERS_STEPS)
 
 
+# Tried by tests of their own: test_verification.py, launcher/test-step.c; a scope needs systemd.
+ELSEWHERE = {"reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:verified", "launcher:step-claimed",
+             "keeper:scope-entered"}
+
+
 def test_matrix_is_complete():
     """Each point that exists in the sources is a step here, and each step exists."""
     import pathlib
@@ -234,4 +239,4 @@ def test_matrix_is_complete():
     text = "".join(p.read_text(encoding="utf-8") for p in sources.rglob("*.c"))
     points = {":".join(m) for m in re.findall(r'CRASH_(?:POINT|PARENT)\("([a-z]+)", "([a-z-]+)"\)', text)}
     steps = {s.split("#")[0] for s in itertools.chain(STEPS, ADOPTED_STEPS)}
-    assert points == steps
+    assert points - ELSEWHERE == steps

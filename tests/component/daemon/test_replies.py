@@ -94,6 +94,11 @@ def walk(reeve, recorder):
     reeve.submit(c, ["/not/there"])
     with contextlib.suppress(VarlinkError):
         c.reply()
+    checked = reeve.submit(c, ["/bin/true"], verify=["true", "false"])
+    recorder.keep("Run", c.reply())
+    recorder.call("Wait", task_id=checked)
+    recorder.call("Verifications", task_id=checked)
+    recorder.call("Verifications", **NOT_THERE)
     last = recorder.call("Stats")["last_event"]
     recorder.stream("Monitor", lambda r: r.get("number", 0) >= last, since=0)
 

@@ -126,7 +126,7 @@ static void test_every_end(void **state)
                 TaskState status;
                 TaskOutcome outcome;
         } ends[] = {
-                { "status 0", RECORD_EXIT_EXITED, 0, 0, 0, false, TASK_COMPLETED, TASK_OUTCOME_NONE },
+                { "status 0", RECORD_EXIT_EXITED, 0, 0, 0, false, TASK_VERIFYING, TASK_OUTCOME_NONE },
                 { "status 3", RECORD_EXIT_EXITED, 3, 0, 0, false, TASK_FAILED, TASK_OUTCOME_EXIT_CODE },
                 { "signal", RECORD_EXIT_KILLED, SIGTERM, 0, 0, false, TASK_FAILED, TASK_OUTCOME_SIGNAL },
                 { "core", RECORD_EXIT_DUMPED, SIGSEGV, 0, 0, false, TASK_FAILED, TASK_OUTCOME_CORE_DUMP },
@@ -171,6 +171,46 @@ static void test_every_end(void **state)
                 }
 }
 
+static void test_verified(void **state)
+{
+        Fixture *f = *state;
+        const AttemptRow a = { .attempt = 1,
+                               .exit_kind = RECORD_EXIT_EXITED,
+                               .started_realtime = NOW + 1,
+                               .ended_realtime = NOW + 9 };
+
+        Task *t = add(f, "nothing-to-verify", 0);
+        start(t);
+        task_attempt_ended(t, &a, 8);
+        task_verified(t, false, 0);
+        assert_int_equal(t->row.status, TASK_COMPLETED);
+        assert_int_equal(t->row.completed_realtime, NOW + 9);
+
+        t = add(f, "passes", 0);
+        start(t);
+        task_attempt_ended(t, &a, 8);
+        task_verified(t, false, NOW + 20);
+        assert_int_equal(t->row.status, TASK_COMPLETED);
+        assert_int_equal(t->row.outcome, TASK_OUTCOME_NONE);
+        assert_int_equal(t->row.completed_realtime, NOW + 20);
+        assert_int_equal(t->row.duration_usec, 8);
+
+        t = add(f, "fails", 0);
+        start(t);
+        task_attempt_ended(t, &a, 8);
+        task_verified(t, true, NOW + 20);
+        assert_int_equal(t->row.status, TASK_FAILED);
+        assert_int_equal(t->row.outcome, TASK_OUTCOME_VERIFICATION);
+
+        t = add(f, "cancelled-meanwhile", 0);
+        start(t);
+        task_attempt_ended(t, &a, 8);
+        task_ended_otherwise(t, TASK_CANCELLED, TASK_OUTCOME_NONE, NULL, NOW + 20);
+        assert_int_equal(t->row.status, TASK_CANCELLED);
+        assert_int_equal(t->row.completed_realtime, NOW + 20);
+        assert_int_equal(t->row.duration_usec, 8);
+}
+
 static void test_exit_fields(void **state)
 {
         Fixture *f = *state;
@@ -213,6 +253,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_limit_per_uid, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_started, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_every_end, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_verified, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_exit_fields, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ended_otherwise, setup, teardown),
         };

@@ -92,11 +92,25 @@ static void test_empty(void **state _unused_)
                       .task_type = (char *)"b",
                       .created_realtime = 1 };
         _cleanup_json_ json_t *o = task_json(&t, TASK_VIEW_PRIVATE);
-        static const char *const absent[] = {
-                "description", "created_by",  "outcome",     "message",         "backend",    "cgroup",
-                "pid",         "exit_status", "exit_signal", "frozen",          "started_at", "completed_at",
-                "argv",        "cwd",         "metadata",    "duration_seconds"
-        };
+        static const char *const absent[] = { "description",
+                                              "created_by",
+                                              "outcome",
+                                              "message",
+                                              "backend",
+                                              "cgroup",
+                                              "pid",
+                                              "exit_status",
+                                              "exit_signal",
+                                              "frozen",
+                                              "started_at",
+                                              "completed_at",
+                                              "argv",
+                                              "cwd",
+                                              "metadata",
+                                              "duration_seconds",
+                                              "verification_status",
+                                              "verification_passes",
+                                              "verification_failures" };
 
         for (size_t i = 0; i < ELEMENTSOF(absent); i++)
                 if (json_object_get(o, absent[i]))
@@ -107,6 +121,41 @@ static void test_empty(void **state _unused_)
         usage_set(&t.usage, USAGE_IO_READ, 0, USAGE_PROCFS);
         _cleanup_json_ json_t *zero = task_json(&t, TASK_VIEW_PUBLIC);
         assert_int_equal(json_get_integer(json_object_get(zero, "usage"), "io_read_bytes", -1), 0);
+}
+
+static void test_verification(void **state _unused_)
+{
+        VerificationRow v = { .attempt = 1,
+                              .rule = 2,
+                              .name = (char *)"cheap",
+                              .kind = (char *)"command",
+                              .passed = true,
+                              .evidence = (char *)"{\"exit_status\": 0}",
+                              .ended_realtime = 5,
+                              .duration_usec = 2500000,
+                              .usage = (char *)"{\"usage\": {\"cpu_usec\": 3}, \"usage_sources\": "
+                                               "{\"cpu_usec\": \"rusage\"}}" };
+        TaskRow t = full_task();
+
+        _cleanup_json_ json_t *o = verification_row_to_json(&v);
+        assert_is_of_type(o, "Verification");
+        assert_int_equal(json_get_integer(json_object_get(o, "usage"), "cpu_usec", -1), 3);
+        assert_int_equal(json_get_integer(json_object_get(o, "evidence"), "exit_status", -1), 0);
+        assert_true(json_real_value(json_object_get(o, "duration_seconds")) == 2.5);
+
+        /* Texts of a damaged database must not be able to replace what is a column. */
+        v.usage = (char *)"{\"passed\": false, \"usage\": {}}";
+        v.evidence = (char *)"{";
+        _cleanup_json_ json_t *odd = verification_row_to_json(&v);
+        assert_true(json_is_true(json_object_get(odd, "passed")));
+        assert_null(json_object_get(odd, "evidence"));
+
+        t.verification = VERIFICATION_FAILED;
+        t.verification_passes = 3;
+        _cleanup_json_ json_t *task = task_json(&t, TASK_VIEW_PUBLIC);
+        assert_string_equal(json_get_string(task, "verification_status"), "failed");
+        assert_int_equal(json_get_integer(task, "verification_passes", -1), 3);
+        assert_int_equal(json_get_integer(task, "verification_failures", -1), 0);
 }
 
 static void test_public(void **state _unused_)
@@ -149,8 +198,9 @@ static void test_snapshot(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_full),     cmocka_unit_test(test_empty),
-                cmocka_unit_test(test_public),   cmocka_unit_test(test_damaged_texts),
+                cmocka_unit_test(test_full),         cmocka_unit_test(test_empty),
+                cmocka_unit_test(test_verification), cmocka_unit_test(test_damaged_texts),
+                cmocka_unit_test(test_public),       cmocka_unit_test(test_damaged_texts),
                 cmocka_unit_test(test_snapshot),
         };
 
