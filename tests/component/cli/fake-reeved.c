@@ -270,6 +270,7 @@ static const VarlinkMethod methods[] = {
         { "Thaw", on_canned, 0 },
         { "Cancel", on_end_task, 0 },
         { "Snapshots", on_canned, 0 },
+        { "Verifications", on_canned, 0 },
         { "Output", on_canned, 0 },
         { "Stats", on_canned, 0 },
         { "Monitor", on_canned, VARLINK_METHOD_MORE },

@@ -226,8 +226,8 @@ def test_at_step_of_stranger(step, victims):
 
 
 # Tried by tests of their own: test_verification.py, launcher/test-step.c; a scope needs systemd.
-ELSEWHERE = {"reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:verified", "launcher:step-claimed",
-             "keeper:scope-entered"}
+ELSEWHERE = {"reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:verified", "launcher:step-claimed", "launcher:step-acted",
+             "keeper:scope-entered", "launcher:scope", "launcher:pool-scope"}
 
 
 def test_matrix_is_complete():
