@@ -311,7 +311,8 @@ def test_reeved_is_killed_at_step(step):
         w.nothing_is_left()
         with checks.database(w.i) as db:
             topics = [e["topic"] for e in db.execute("SELECT topic FROM task_events ORDER BY number")]
-        assert topics == ["task.created", "task.started", "task.verifying", "task.completed"]
+        # As everywhere: a start whose commit was lost is told by the end.
+        assert [t for t in topics if t != "task.started"] == ["task.created", "task.verifying", "task.completed"]
 
 
 def test_without_launcher():
