@@ -226,8 +226,10 @@ static int finish(Service *s, Task *t, const Record *record)
         CRASH_POINT("reeved", "ended");
         service_answer_runs(s, t, exec_failed ? &e : NULL);
         bool verifies = t->row.status == TASK_VERIFYING && service_is_verified(t);
-        if (t->row.status == TASK_VERIFYING && !verifies)
+        if (t->row.status == TASK_VERIFYING && !verifies) {
                 task_verified(t, false, 0);
+                service_sla_verified(&t->row);
+        }
         if (verifies)
                 service_verify(s, t, &a);
         else
@@ -259,11 +261,12 @@ void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome out
         assert(s);
         assert(t);
 
-        bool ran = t->row.status == TASK_ACTIVE;
+        bool ran = t->row.status == TASK_ACTIVE, verifying = t->row.status == TASK_VERIFYING;
         AttemptRow a = unseen_end(&t->row, clock_realtime(s->clock));
 
         task_ended_otherwise(t, state, outcome, message, a.ended_realtime);
-        service_sla_ended(s, t, clock_boottime(s->clock));
+        if (!verifying) /* else its work ended before */
+                service_sla_ended(s, t, clock_boottime(s->clock));
         if (!list_is_empty(&t->runs)) {
                 reeve_error_set(&e, REEVE_ERROR_ALREADY_FINISHED, "task_id",
                                 "the task ended before it was launched%s%s", t->row.message ? ": " : "",

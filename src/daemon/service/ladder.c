@@ -457,7 +457,8 @@ void service_ladder_act(Service *s, Task *t)
         assert(s);
         assert(t);
 
-        while (t->ladder && !(t->doing & (TASK_DOING_INSERT | TASK_DOING_LAUNCH | TASK_DOING_FINISH)) &&
+        while (t->ladder && t->row.status != TASK_VERIFYING && /* then its work has ended */
+               !(t->doing & (TASK_DOING_INSERT | TASK_DOING_LAUNCH | TASK_DOING_FINISH)) &&
                (step = ladder_find(t->ladder->sla.ladder, LADDER_DUE)))
                 if (!act(s, t, step))
                         return;

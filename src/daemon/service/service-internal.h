@@ -197,6 +197,8 @@ void service_sla_started(Service *s, Task *t);
 void service_sla_blame(Service *s, Task *t, usec_t ended_boottime, int exit_signal);
 /* The task has a final state; before its row is written. */
 void service_sla_ended(Service *s, Task *t, usec_t ended_boottime);
+/* The same for one that was verifying since then: whether it met its deadline depends on what it is now. */
+void service_sla_verified(TaskRow *row);
 /* Fills the margin of a row that is shown, if its task is open. */
 void service_sla_margin_now(Service *s, TaskRow *row);
 /* A task that was open when we stopped, before anything else is done about it. */

@@ -239,7 +239,7 @@ void service_sla_ended(Service *s, Task *t, usec_t ended_boottime)
 
         assert(s);
         assert(t);
-        assert(task_state_is_final(t->row.status));
+        assert(task_state_is_final(t->row.status) || t->row.status == TASK_VERIFYING);
 
         if (!t->ladder)
                 return;
@@ -250,10 +250,19 @@ void service_sla_ended(Service *s, Task *t, usec_t ended_boottime)
                 row->sla_margin_usec = row->sla_deadline_boottime - (boottime_t)ended_boottime;
         /* Who was stopped before the deadline has neither met nor missed it. */
         bool stopped = row->status == TASK_CANCELLED && row->sla_margin_usec >= 0;
-        row->has_sla_met = row->has_sla_margin && !stopped;
+        row->has_sla_met = row->has_sla_margin && !stopped && row->status != TASK_VERIFYING;
         row->sla_met = row->has_sla_met && is_met(row);
         if (service_ladder_to_row(t) < 0)
                 log_debug("%s: its ladder is stored as it was", row->task_id);
+}
+
+void service_sla_verified(TaskRow *row)
+{
+        assert(row);
+        assert(row->status == TASK_COMPLETED || row->status == TASK_FAILED);
+
+        row->has_sla_met = row->has_sla_margin;
+        row->sla_met = row->has_sla_met && is_met(row);
 }
 
 void service_sla_margin_now(Service *s, TaskRow *row)
@@ -261,7 +270,8 @@ void service_sla_margin_now(Service *s, TaskRow *row)
         assert(s);
         assert(row);
 
-        if (task_state_is_final(row->status) || row->sla_deadline_realtime == 0)
+        if (task_state_is_final(row->status) || row->status == TASK_VERIFYING ||
+            row->sla_deadline_realtime == 0)
                 return;
         row->has_sla_margin = true;
         row->sla_margin_usec = row->sla_deadline_boottime - (boottime_t)clock_boottime(s->clock);
@@ -304,7 +314,7 @@ void service_sla_recover(Service *s, Task *t)
         assert(s);
         assert(t && !t->ladder);
 
-        if (!t->row.has_sla)
+        if (!t->row.has_sla || t->row.status == TASK_VERIFYING)
                 return;
         int r = parse_ladder(&t->row, &ladder);
         if (r >= 0)

@@ -262,6 +262,7 @@ static void finish(ServiceVerification *v)
         if (failed && v->required)
                 say_what_failed(v);
         task_verified(t, failed && v->required, clock_realtime(s->clock));
+        service_sla_verified(&t->row);
         verification_done(v);
         CRASH_POINT("reeved", "verified");
         service_commit_end(s, t, NULL);
