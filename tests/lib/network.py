@@ -20,6 +20,7 @@ CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
 HERE, PEER = "10.99.0.1", "10.99.0.2"
 TCP_PORT, UDP_PORT = 7000, 7001
+SINK_PORT = 7002  # takes UDP and never reads it
 ETHERNET_HEADER = 14
 # No message is larger: one packet, whatever the interface could cut into segments.
 DATAGRAM = 1400
@@ -129,6 +130,8 @@ def be_peer(control, segments):
         tcp = socket.create_server((PEER, TCP_PORT))
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.bind((PEER, UDP_PORT))
+        sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sink.bind((PEER, SINK_PORT))
         control.send(b"r")
         poll = select.poll()
         for fd in (tcp, udp, control):
