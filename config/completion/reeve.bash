@@ -106,6 +106,13 @@ _reeve() {
         run) mapfile -t COMPREPLY < <(compgen -c -- "$current") ;;
         help) _reeve_words "$(_reeve_verbs)" "$current" ;;
         backup) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+        log)
+            case ${COMP_WORDS[2]} in
+                verify | export) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+                show | prove) _reeve_words "$(_reeve_ids "$verb")" "$current" ;;
+                *) ((COMP_CWORD > 2)) || _reeve_words "show verify prove checkpoint key export" "$current" ;;
+            esac
+            ;;
         policy)
             case ${COMP_WORDS[2]} in
                 check) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;

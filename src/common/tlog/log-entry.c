@@ -9,7 +9,6 @@
 
 #include "basic/strings.h"
 
-#define HEAD        "reeve-log-entry 1\n"
 #define NUMBER_SIZE 20 /* digits and sign of an int64_t */
 #define ON_STACK    4096
 
@@ -41,9 +40,9 @@ size_t log_entry_size(const LogEntry *e)
 
         assert(e);
 
-        return strlen(HEAD) + number_text(e->number, digits) + 1 + number_text(e->timestamp, digits) + 1 +
-               text_size(e->action) + 1 + text_size(e->task_id) + 1 + text_size(e->subsystem) + 1 +
-               text_size(e->detail) + 1;
+        return strlen(LOG_ENTRY_HEAD) + number_text(e->number, digits) + 1 +
+               number_text(e->timestamp, digits) + 1 + text_size(e->action) + 1 + text_size(e->task_id) + 1 +
+               text_size(e->subsystem) + 1 + text_size(e->detail) + 1;
 }
 
 static char *put_number(char *at, int64_t n)
@@ -68,7 +67,7 @@ void log_entry_write(const LogEntry *e, char *ret)
         assert(e);
         assert(ret);
 
-        ret = mempcpy(ret, HEAD, strlen(HEAD));
+        ret = mempcpy(ret, LOG_ENTRY_HEAD, strlen(LOG_ENTRY_HEAD));
         ret = put_number(ret, e->number);
         ret = put_number(ret, e->timestamp);
         ret = put_text(ret, e->action);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* An entry of the immutable log, as the bytes that its leaf is the hash of. docs/log-format.md describes them: eight lines,
+/* An entry of the immutable log, as the bytes that its leaf is the hash of. docs/log-format.md describes them: seven lines,
  * each ended by LF, "-" for what is not there. No value can have an LF in it, and none can be "-". */
 
 #include "common/tlog/tlog.h"
@@ -12,6 +12,9 @@ typedef struct LogEntry { /* strings are borrowed, NULL: not there */
         const char *action;
         const char *task_id, *subsystem, *detail;
 } LogEntry;
+
+#define LOG_ENTRY_HEAD  "reeve-log-entry 1\n"
+#define LOG_ENTRY_LINES 7
 
 /* How many bytes the text has. */
 size_t log_entry_size(const LogEntry *e);
