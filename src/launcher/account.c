@@ -123,6 +123,9 @@ void account_read_files(Record *r, int leaf_fd, uint32_t controllers, usec_t set
 
         assert(r);
 
+        /* What was read before the leaf went is all that can be known. */
+        if (faccessat(leaf_fd, "cgroup.events", F_OK, 0) < 0)
+                return;
         for (unsigned i = 0; i < READS_MAX; i++) {
                 read_files(r, leaf_fd, controllers);
                 if (settle_usec == 0)

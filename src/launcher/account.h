@@ -28,6 +28,6 @@ void account_end(Record *r, RecordExit kind, int value);
 /* Reaps it. */
 void account_reap(const Corpse *c);
 
-/* Copies the counter files of a leaf that is empty for good into the record: those of its `controllers` (1 <<
+/* Copies the counter files of a leaf that is empty for good into the record, unless somebody has removed it: those of its `controllers` (1 <<
  * CgroupController), again after `settle_usec` until two reads agree if that is not 0. */
 void account_read_files(Record *r, int leaf_fd, uint32_t controllers, usec_t settle_usec);

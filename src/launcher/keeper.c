@@ -57,12 +57,16 @@ typedef struct Loop {
 
 static const int heard[] = { SIGCHLD, SIGTERM, SIGUSR1 };
 
-static volatile sig_atomic_t stop_wanted;
+/* PID 1 sends SIGTERM to all processes of a unit that it stops, and to all of the host in the end: then the task has it
+ * already, and a second one makes some programs hurry. */
+static volatile sig_atomic_t stop_wanted, stop_told;
 
-static void on_signal(int signal)
+static void on_signal(int signal, siginfo_t *info, void *context)
 {
-        if (signal == SIGTERM)
-                stop_wanted = 1;
+        if (signal != SIGTERM)
+                return;
+        stop_wanted = 1;
+        stop_told = info->si_code == SI_USER && info->si_pid == 1;
 }
 
 pid_t keeper_clone(int cgroup_fd)
@@ -203,7 +207,9 @@ static void settle_down(const Keeper *k)
         /* Refused in a container that lacks CAP_SYS_RESOURCE; then it is as killable as its task. */
         (void)proc_set_oom_score_adj(k->proc_fd, KEEPER_OOM_SCORE_ADJ);
         for (size_t i = 0; i < ELEMENTSOF(heard); i++)
-                sigaction(heard[i], &(struct sigaction){ .sa_handler = on_signal, .sa_flags = SA_NOCLDSTOP },
+                sigaction(heard[i],
+                          &(struct sigaction){ .sa_sigaction = on_signal,
+                                               .sa_flags = SA_NOCLDSTOP | SA_SIGINFO },
                           NULL);
 }
 
@@ -242,13 +248,13 @@ static bool is_empty(Loop *l, bool has_children)
         return !populated;
 }
 
-static void stop(Loop *l)
+static void stop(Loop *l, bool told)
 {
         if (l->k->leaf_fd >= 0) /* a frozen process dies of SIGKILL only */
                 (void)fd_write_file_at(l->k->leaf_fd, "cgroup.freeze", "0");
         if (l->main_ended && members_signal(&l->members, SIGTERM) > 0)
                 record_set_flag(l->r, RECORD_FLAG_LEFTOVERS);
-        else if (!l->main_ended)
+        else if (!l->main_ended && !told)
                 members_signal(&l->members, SIGTERM);
         l->kill_at_boottime =
                         MIN(l->kill_at_boottime, usec_add(clock_boottime(clock_system()), l->r->grace_usec));
@@ -301,11 +307,11 @@ static void keep(Loop *l)
                         return;
                 if (l->main_ended && !l->told_leftovers) {
                         l->told_leftovers = true;
-                        stop(l);
+                        stop(l, false);
                 }
                 if (stop_wanted) {
                         stop_wanted = 0;
-                        stop(l);
+                        stop(l, stop_told);
                 }
                 usec_t now = clock_boottime(clock_system());
                 usec_t deadline = atomic_load(&l->r->deadline_boottime_usec);

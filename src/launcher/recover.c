@@ -22,6 +22,7 @@
 #include "common/clock.h"
 #include "common/cgroup/cgroup.h"
 #include "common/proc/proc.h"
+#include "launcher/account.h"
 #include "launcher/backend-scope.h"
 #include "launcher/keeper.h"
 #include "launcher/launcher.h"
@@ -30,6 +31,16 @@
 
 #define ADOPTIONS_AT_ONCE    5
 #define ADOPTIONS_PAUSE_USEC USEC_PER_SEC
+
+void recover_remove_place(const Launcher *l, const Record *r)
+{
+        assert(l);
+        assert(r);
+
+        (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+        if (r->backend == RECORD_BACKEND_SCOPE)
+                scope_remove(l->pool.mount_fd, r);
+}
 
 void recover_undo(Launcher *l, const Record *r, const char *name)
 {
@@ -40,7 +51,7 @@ void recover_undo(Launcher *l, const Record *r, const char *name)
         /* A check or a hook spends nothing: its serial is all zeros, which no ticket has. */
         if (record_phase(r) >= RECORD_CLAIMED)
                 (void)spent_remove(l->spent_fd, r->serial, r->attempt);
-        (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+        recover_remove_place(l, r);
         if (r->backend == RECORD_BACKEND_SCOPE)
                 scope_discard(l, r);
         unlinkat(l->output_fd, name, 0);
@@ -52,6 +63,22 @@ static bool is_too_soon(const Record *r)
 {
         return r->adoptions >= ADOPTIONS_AT_ONCE &&
                usec_sub(clock_boottime(clock_system()), r->adopted_boottime_usec) < ADOPTIONS_PAUSE_USEC;
+}
+
+/* A scope with processes gets its new keeper, which belongs into the cgroup that is returned. One without is being removed
+ * by systemd at this moment: what can be known of it is read here and now. */
+static int enter_scope(const Launcher *l, Keeper *k)
+{
+        bool populated = false;
+
+        if (k->leaf_fd < 0)
+                return -ENOENT;
+        (void)cgroup_controllers(k->leaf_fd, &k->controllers);
+        if (cgroup_events(k->leaf_fd, &populated, NULL) >= 0 && populated)
+                return scope_open_keepers(l->pool.mount_fd, k->record);
+        account_read_files(k->record, k->leaf_fd, k->controllers, 0);
+        k->leaf_fd = -EBADF;
+        return -ENOENT;
 }
 
 static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int kept_fd)
@@ -79,12 +106,7 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int ke
         if (proc_stat(l->proc_fd, r->task_pid, &st) >= 0 && st.start == r->task_start && st.ppid == getpid())
                 k.task_parent = getpid();
 
-        _cleanup_fd_ int keepers_fd = -EBADF;
-        if (r->backend == RECORD_BACKEND_SCOPE) {
-                keepers_fd = scope_open_keepers(l->pool.mount_fd, r);
-                if (leaf_fd >= 0)
-                        (void)cgroup_controllers(leaf_fd, &k.controllers);
-        }
+        _cleanup_fd_ int keepers_fd = r->backend == RECORD_BACKEND_SCOPE ? enter_scope(l, &k) : -EBADF;
 
         record_set_flag(r, RECORD_FLAG_ADOPTED);
         r->adoptions++;
@@ -131,7 +153,7 @@ static int recover_locked(Launcher *l, Record *r, int fd, const char *name, int 
                         adopt(l, r, fd, name, TAKE_FD(*task_fd));
                 return 0;
         case RECORD_ENDED:
-                (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+                recover_remove_place(l, r);
                 return 0;
         case RECORD_NEW:
         case RECORD_CLAIMED:

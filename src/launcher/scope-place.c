@@ -82,6 +82,8 @@ void scope_remove(int mount_fd, const Record *r)
         static const char *const leaves[] = { "/task", "/keeper", "" };
         char path[sizeof(r->cgroup)];
 
+        if (!strchr(r->cgroup, '/')) /* refused before it had a name */
+                return;
         for (size_t i = 0; i < ELEMENTSOF(leaves); i++) {
                 path_of(r, leaves[i], path);
                 unlinkat(mount_fd, path, AT_REMOVEDIR);

@@ -65,6 +65,13 @@ def prefix_of(root):
     return f"reeve-{h:08x}"
 
 
+def procs(cgroup):
+    """Pids in a cgroup; none if it is gone."""
+    with contextlib.suppress(OSError), open(os.path.join(cgroup, "cgroup.procs"), encoding="ascii") as f:
+        return [int(line) for line in f]
+    return []
+
+
 def wait_exit(pid_fd, timeout):
     poll = select.poll()
     poll.register(pid_fd, select.POLLIN)
@@ -251,25 +258,33 @@ class Instance:
         tasks = os.path.join(self.pool() or "/nonexistent", "tasks")
         return [
             os.path.join(d, n)[len(tasks) + 1:] for d, names, _ in os.walk(tasks) for n in names if "." in n
-        ]
+        ] + self.scopes()
+
+    def scopes(self):
+        """Scopes of attempts that have a cgroup."""
+        home = os.path.dirname(self.pool() or "/nonexistent/pool") if booted() else "/nonexistent"
+        return [n for _, names, _ in os.walk(home) for n in names if n.endswith(".scope") and not n.endswith("-pool.scope")]
 
     def records(self):
         return sorted(os.listdir(self.path("tasks")))
 
     def processes(self):
-        """Pids in the instance's cgroups."""
+        """Pids in the instance's cgroups, but for what only holds the pool."""
         pids = []
-        for d, _, _ in os.walk(self.pool() or "/nonexistent"):
-            with contextlib.suppress(OSError), open(os.path.join(d, "cgroup.procs"), encoding="ascii") as f:
-                pids += [int(line) for line in f]
+        pool = self.pool() or "/nonexistent"
+        for d, _, _ in os.walk(os.path.dirname(pool) if booted() else pool):
+            if not d.endswith("-pool.scope/holder"):
+                pids += procs(d)
         return pids
 
     def keepers(self):
         """Pids of the keepers that live; those of backend process are not found."""
-        with contextlib.suppress(OSError):
-            with open(os.path.join(self.pool() or "/nonexistent", "keepers", "cgroup.procs"), encoding="ascii") as f:
-                return [int(line) for line in f]
-        return []
+        pool = self.pool() or "/nonexistent/pool"
+        pids = procs(os.path.join(pool, "keepers"))
+        for d, names, _ in os.walk(os.path.dirname(pool) if booted() else "/nonexistent"):
+            if "keeper" in names:
+                pids += procs(os.path.join(d, "keeper"))
+        return pids
 
     def spent(self):
         """How many attempts the launcher's list of spent tickets has."""

@@ -9,7 +9,7 @@ from check import Skip, equal
 from installed import sh, unit
 from instance import REEVE, cgroup2_mount
 from people import Person
-from test_scopes import SCOPE, scope_of, scopes
+from test_scopes import SCOPE, known_scopes, scope_of
 from varlink import VarlinkError
 
 SLEEP = ("sleep", "infinity")
@@ -166,7 +166,7 @@ def test_what_systemd_rejects_comes_back(i):
     if "memory" in controllers() and int(sh("systemctl", "--version").split()[1]) < 257:
         status, _, said = command(i, "-q", "-pMemoryOfTheFutureMax=1M")
         assert status == 64 and "systemd says: " in said and "MemoryOfTheFutureMax" in said, (status, said)
-    equal("scopes that are left", scopes(i), [])
+    equal("scopes that are left", known_scopes(i), [])
 
 
 def test_controllers_that_are_lacking(i):
@@ -207,7 +207,7 @@ def test_what_nobody_reaches(i):
     equal("slice by hand", NOBODY.does(refusal, i, slice="system.slice"), ("PermissionDenied", "slice"))
     equal("weight by hand", NOBODY.does(refusal, i, properties=[("StartupCPUWeight", "101")]),
           ("PermissionDenied", "StartupCPUWeight"))
-    equal("scopes that are left", scopes(i), [])
+    equal("scopes that are left", known_scopes(i), [])
     equal("the boot", open("/proc/sys/kernel/random/boot_id", encoding="ascii").read(), boot)
 
 
