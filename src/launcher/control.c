@@ -242,7 +242,7 @@ static void forget(Launcher *l, const char *id, uint32_t attempt)
         if (record_phase(r) == RECORD_ENDED || memcmp(r->boot_id, l->boot_id, sizeof(l->boot_id)) != 0) {
                 /* A keeper that was killed between `ended` and its last act left its leaf, and nothing but the record
                  * knows of that. */
-                recover_remove_place(l, r);
+                (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
                 unlinkat(l->records_fd, name, 0);
         }
         record_unmap(r);

@@ -109,8 +109,5 @@ void recover_all(Launcher *l);
  * (taken) is a pidfd of its main process, -EBADF if nobody kept one. 1 if the attempt never ran, 0 otherwise. */
 int recover_record(Launcher *l, const char *name, int task_fd);
 
-/* Removes the cgroup of an attempt that has ended, if something of it is left. */
-void recover_remove_place(const Launcher *l, const Record *r);
-
 /* Takes back a claimed attempt: spent file, leaf, record. */
 void recover_undo(Launcher *l, const Record *r, const char *name);

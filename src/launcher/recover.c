@@ -32,16 +32,6 @@
 #define ADOPTIONS_AT_ONCE    5
 #define ADOPTIONS_PAUSE_USEC USEC_PER_SEC
 
-void recover_remove_place(const Launcher *l, const Record *r)
-{
-        assert(l);
-        assert(r);
-
-        (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
-        if (r->backend == RECORD_BACKEND_SCOPE)
-                scope_remove(l->pool.mount_fd, r);
-}
-
 void recover_undo(Launcher *l, const Record *r, const char *name)
 {
         assert(l);
@@ -51,7 +41,7 @@ void recover_undo(Launcher *l, const Record *r, const char *name)
         /* A check or a hook spends nothing: its serial is all zeros, which no ticket has. */
         if (record_phase(r) >= RECORD_CLAIMED)
                 (void)spent_remove(l->spent_fd, r->serial, r->attempt);
-        recover_remove_place(l, r);
+        (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
         if (r->backend == RECORD_BACKEND_SCOPE)
                 scope_discard(l, r);
         unlinkat(l->output_fd, name, 0);
@@ -153,7 +143,7 @@ static int recover_locked(Launcher *l, Record *r, int fd, const char *name, int 
                         adopt(l, r, fd, name, TAKE_FD(*task_fd));
                 return 0;
         case RECORD_ENDED:
-                recover_remove_place(l, r);
+                (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
                 return 0;
         case RECORD_NEW:
         case RECORD_CLAIMED:

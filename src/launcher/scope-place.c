@@ -9,8 +9,8 @@
  * Entering `keeper` is the second move of the keeper within a moment, after systemd's; the first has paid for the grace
  * period that makes a move slow, the second comes for nearly nothing.
  *
- * When the keeper goes, systemd finds the scope empty and removes what is left of it. Only a scope in which a keeper
- * was killed, and another one adopted its task just when systemd gave the scope up, is left to us. */
+ * When the keeper goes, systemd finds the scope empty and removes what is left of it. Nobody else may remove the scope's own
+ * cgroup: systemd 252 would not hear of its end then, and believe in it for ever. */
 
 #include "launcher/scope-place.h"
 
@@ -75,17 +75,4 @@ int scope_open_keepers(int mount_fd, const Record *r)
         path_of(r, "/keeper", path);
         int fd = pool_open_leaf(mount_fd, path);
         return fd < 0 ? -errno : fd;
-}
-
-void scope_remove(int mount_fd, const Record *r)
-{
-        static const char *const leaves[] = { "/task", "/keeper", "" };
-        char path[sizeof(r->cgroup)];
-
-        if (!strchr(r->cgroup, '/')) /* refused before it had a name */
-                return;
-        for (size_t i = 0; i < ELEMENTSOF(leaves); i++) {
-                path_of(r, leaves[i], path);
-                unlinkat(mount_fd, path, AT_REMOVEDIR);
-        }
 }

@@ -14,6 +14,3 @@ int scope_enter(int mount_fd, Record *r, int *ret_leaf_fd, uint32_t *ret_control
 
 /* Opens the keeper's leaf of a scope that lives; -ENOENT if it does not. */
 int scope_open_keepers(int mount_fd, const Record *r);
-
-/* Removes what an adopting keeper, which systemd does not know, may have left of a scope without processes. */
-void scope_remove(int mount_fd, const Record *r);

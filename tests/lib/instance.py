@@ -309,9 +309,10 @@ class Instance:
             pool = os.path.dirname(pool)  # the slice, with scopes of tasks in it
         if not pool or not os.path.isdir(pool):
             return
-        with open(os.path.join(pool, "cgroup.kill"), "w", encoding="ascii") as f:
+        with contextlib.suppress(OSError), open(os.path.join(pool, "cgroup.kill"), "w", encoding="ascii") as f:
             f.write("1")
-        with open(os.path.join(pool, "cgroup.events"), encoding="ascii") as events:
+        # systemd may remove it while we look.
+        with contextlib.suppress(OSError), open(os.path.join(pool, "cgroup.events"), encoding="ascii") as events:
             poll = select.poll()
             poll.register(events, select.POLLPRI)
             deadline = time.monotonic() + 20
