@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* bench-packet SECONDS ADDRESS PORT: sends small UDP packets as fast as it can, for so many seconds of CPU time, and
- * says what one cost. Run as a task with and without network counters, it shows what counting costs.
+/* bench-packet SPAN ADDRESS PORT: sends small UDP packets as fast as it can, for so much CPU time ("1s"), and says what
+ * one cost. Run as a task with and without network counters, it shows what counting costs.
  *
  * On loopback (127.0.0.1) the sink is a socket of its own, so each packet is counted twice, as sent and as received;
  * elsewhere somebody else has it. Nobody ever reads the sink: a full socket drops a packet after it was counted.
@@ -11,12 +11,12 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
 #include "basic/macro.h"
+#include "basic/parse.h"
 #include "basic/time.h"
 
 #define PAYLOAD 64
@@ -51,12 +51,15 @@ int main(int argc, char **argv)
         static char payload[PAYLOAD];
         struct iovec data = { payload, sizeof(payload) };
         uint64_t packets = 0;
+        usec_t span;
+        int port;
 
-        if (argc != 4 || inet_pton(AF_INET, argv[2], &to.sin_addr) != 1) {
-                fputs("bench-packet SECONDS ADDRESS PORT\n", stderr);
+        if (argc != 4 || parse_span(argv[1], &span) < 0 || parse_int_range(argv[3], 1, 65535, &port) < 0 ||
+            inet_pton(AF_INET, argv[2], &to.sin_addr) != 1) {
+                fputs("bench-packet SPAN ADDRESS PORT\n", stderr);
                 return 2;
         }
-        to.sin_port = htons((uint16_t)atoi(argv[3]));
+        to.sin_port = htons((uint16_t)port);
         for (size_t i = 0; i < AT_ONCE; i++)
                 messages[i].msg_hdr = (struct msghdr){ .msg_iov = &data, .msg_iovlen = 1 };
         int fd = open_sockets(&to);
@@ -65,7 +68,7 @@ int main(int argc, char **argv)
                 return 1;
         }
 
-        usec_t begin = cpu_time(), now = begin, span = (usec_t)(atof(argv[1]) * USEC_PER_SEC);
+        usec_t begin = cpu_time(), now = begin;
         while ((now = cpu_time()) - begin < span) {
                 int n = sendmmsg(fd, messages, AT_ONCE, 0);
                 if (n < 0) {
