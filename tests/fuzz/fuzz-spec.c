@@ -2,12 +2,13 @@
 
 /* The specification comes from any user of the host and is read by root. For any bytes: what is refused says why
  * and leaves nothing behind; what is accepted can be written again, and what was written is written the same way
- * when it is read once more. */
+ * when it is read once more. Values of unit properties are read as the launcher reads them. */
 
 #include "common/spec/spec.h"
 
 #include <string.h>
 
+#include "common/unit-property/unit-property.h"
 #include "tests/fuzz/fuzz.h"
 
 static void check_refused(const Spec *s, const ReeveError *e)
@@ -28,6 +29,25 @@ static void check_accepted(const Spec *s)
         assert(s->uid != UINT32_MAX && s->gid != UINT32_MAX);
         for (int i = 0; i < RLIM_NLIMITS; i++)
                 assert(s->rlimits[i].soft <= s->rlimits[i].hard);
+}
+
+/* The launcher reads the values of properties, too. What a user may set root may set, and what may be set can be read. */
+static void check_properties(const Spec *s)
+{
+        for (size_t i = 0; i < s->n_properties; i++) {
+                const SpecLimit *l = s->properties + i;
+                UnitPropertyValue v;
+                UnitProperty p;
+
+                bool root = unit_property_check(l->name, l->value, 0, NULL) >= 0;
+                bool user = unit_property_check(l->name, l->value, 1000, NULL) >= 0;
+                assert(root || !user);
+                if (!root)
+                        continue;
+                assert(unit_property_find(l->name, &p) >= 0 && unit_property_parse(&p, l->value, &v) >= 0);
+                assert(v.n_bits <= sizeof(v.bits) && v.address_size <= sizeof(v.address));
+                assert(v.prefix <= 8 * v.address_size);
+        }
 }
 
 static void check_round_trip(const Spec *s)
@@ -59,6 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 return 0;
         }
         check_accepted(&s);
+        check_properties(&s);
         check_round_trip(&s);
         spec_done(&s);
         return 0;

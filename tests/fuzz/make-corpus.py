@@ -26,6 +26,12 @@ FULL = [b"reeve-spec=1", b"task=healing_playbook_0123456789ab", b"attempts=3", b
         b"env=PATH=/usr/bin", b"env=EMPTY=", b"arg=/bin/echo", b"arg=", b"arg=x=y",
         b"verify=/bin/test\x1f-f\x1f/srv/jobs/done"]
 
+# One of each form of value that src/common/unit-property knows.
+FORMS = [b"CPUQuotaPeriodSec:10000", b"StartupCPUWeight:100", b"IPAccounting:yes", b"ManagedOOMMemoryPressureLimit:5000",
+         b"IODeviceWeight:8:16 50", b"IODeviceLatencyTargetSec:8:0 1000", b"StartupAllowedCPUs:0-3,5,8191",
+         b"IPAddressDeny:fe80::/64", b"SocketBindDeny:2:6:1024:1024", b"RestrictNetworkInterfaces:~eth0",
+         b"DevicePolicy:closed", b"DeviceAllow:/dev/null rw", b"StartupMemoryOfTheFutureMax:infinity"]
+
 
 def changed(old, new):
     return spec(*(new if field == old else field for field in FULL))
@@ -50,6 +56,7 @@ SPECS = {
     "limit-without-value": changed(b"limit=CPUQuota:20000", b"limit=CPUQuota:"),
     "limit-devices": changed(b"limit=CPUQuota:20000", b"limit=IOReadBandwidthMax:8:0 1"),
     "property-without-value": changed(b"property=IPAddressDeny:::/0", b"property=IPAddressDeny:"),
+    "property-forms": spec(*LEAST[:-1], *(b"property=" + form for form in FORMS), LEAST[-1]),
     "slice-empty": changed(b"slice=system.slice", b"slice="),
     "env-without-name": changed(b"env=EMPTY=", b"env==x"),
     "grace-infinity": changed(b"grace=5000000", b"grace=18446744073709551615"),
