@@ -131,7 +131,7 @@ static int index_entries(ExportSource *x, size_t *ret_end, ReeveError *reterr)
         }
 }
 
-/* Behind the empty line. How many entries it covers stands in its second line; that is believed when it is opened. */
+/* Behind the empty line. It covers all entries; log_check() sees whether it says so too. */
 static int read_note(ExportSource *x, size_t at, ReeveError *reterr)
 {
         if (at == x->length)
@@ -140,8 +140,7 @@ static int read_note(ExportSource *x, size_t at, ReeveError *reterr)
         if (n == 0 || n >= sizeof(x->note))
                 return bad_export(x, "the checkpoint is missing", reterr);
         memcpy(x->note, x->text + at, n);
-        const char *line = strchr(x->note, '\n');
-        x->note_size = line ? strtoull(line + 1, NULL, 10) : 0;
+        x->note_size = x->source.size;
         return 0;
 }
 
