@@ -92,6 +92,7 @@ static void describe(char *const *argv, char ret[static DESCRIPTION_SIZE])
 {
         size_t n = 0;
 
+        ret[0] = '\0';
         for (size_t i = 0; argv[i] && n < DESCRIPTION_SIZE - 1; i++)
                 n += (size_t)snprintf(ret + n, DESCRIPTION_SIZE - n, "%s%s", i > 0 ? " " : "", argv[i]);
         for (char *c = ret; *c; c++)
