@@ -215,6 +215,8 @@ static bool was_claimed(Service *s, const Task *t, unsigned number)
         _cleanup_(record_unmapp) const Record *record = NULL;
         char name[TASK_ATTEMPT_NAME_SIZE];
 
+        if (t->row.attempt == 0)
+                return false; /* it has not been started yet */
         task_attempt_name(t->row.task_id, t->row.attempt, name);
         if (number >= RECORD_LADDER_STEPS_MAX ||
             record_map(record_watch_dir_fd(s->records), name, &record) < 0)

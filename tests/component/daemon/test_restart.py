@@ -333,9 +333,10 @@ def test_cancel_of_a_task_that_is_about_to_start():
 
 
 def test_reboot():
+    deadline = {"sla": "1h"}
     with World("reeved:inserted#2") as w:
-        w.run("runs")
-        w.submit("queued")
+        w.run("runs", more=deadline)
+        w.submit("queued", more=deadline)
         w.point.wait()
         w.kill("reeved", "launcher")
         w.i.end_cgroups()
@@ -347,7 +348,7 @@ def test_reboot():
         t = w.i.wait("runs")
         assert (t["status"], t["outcome"]) == ("lost", "rebooted")
         checks.check_row(w.i, t)
-        assert checks.run_again(w.i, w.argv, "queued")["status"] == "active"
+        assert checks.run_again(w.i, w.argv, "queued", more=deadline)["status"] == "active"
         w.kill("reeved")
         w.start("reeved")
         assert w.status("queued") == "active", "it was started after the reboot"
