@@ -104,6 +104,7 @@ _reeve() {
     fi
     case $verb in
         run) mapfile -t COMPREPLY < <(compgen -c -- "$current") ;;
+        attach) _reeve_words "$(find /proc -maxdepth 1 -user "$EUID" -name '[0-9]*' -printf '%f ' 2>/dev/null)" "$current" ;;
         help) _reeve_words "$(_reeve_verbs)" "$current" ;;
         backup) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
         log)

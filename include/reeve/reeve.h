@@ -120,6 +120,24 @@ typedef struct ReeveRun {
 REEVE_PUBLIC int reeve_run(ReeveConnection *c, const ReeveRun *run, char ret_id[REEVE_TASK_ID_SIZE],
                            json_t **ret_task, ReeveError *reterr);
 
+/* A process that runs already, to become a task. As for ReeveRun, zero and NULL are the defaults. */
+typedef struct ReeveAttach {
+        pid_t pid;
+        bool children; /* with the processes below it that are its user's and in the same cgroup */
+
+        const char *task_id, *subsystem, *task_type, *title, *description, *created_by;
+        int priority;
+        const char *sla;
+        json_t *metadata;
+        const char *const *properties; /* limits of its new cgroup, and TimeoutStopSec */
+} ReeveAttach;
+
+/* Moves a process of the caller's own (root: of anybody's) into a cgroup of its own and has it watched and accounted for from
+ * then on; its command line is the task's. Which processes cannot be attached is PermissionDenied with the reason, field
+ * "pid"; AlreadyFinished: it has ended. The rest as reeve_run(). */
+REEVE_PUBLIC int reeve_attach(ReeveConnection *c, const ReeveAttach *attach, char ret_id[REEVE_TASK_ID_SIZE],
+                              json_t **ret_task, ReeveError *reterr);
+
 /* Waits until a task has ended and gives it as it then is (*ret_task, the caller's, may be NULL). When the connection
  * breaks, tries for up to `patience_usec` to get another. */
 REEVE_PUBLIC int reeve_wait(ReeveConnection *c, const char *task_id, uint64_t patience_usec,

@@ -301,6 +301,29 @@ int parse_mode(const char *text, mode_t *ret)
         return 0;
 }
 
+static int hex_digit(char c)
+{
+        return c >= '0' && c <= '9'   ? c - '0'
+               : c >= 'a' && c <= 'f' ? c - 'a' + 10
+               : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                      : -1;
+}
+
+int parse_hex(const char *text, uint8_t *ret, size_t n)
+{
+        assert(text);
+        assert(ret);
+
+        if (strlen(text) != 2 * n)
+                return -EINVAL;
+        for (size_t i = 0; i < 2 * n; i++)
+                if (hex_digit(text[i]) < 0)
+                        return -EINVAL;
+        for (size_t i = 0; i < n; i++)
+                ret[i] = (uint8_t)(hex_digit(text[2 * i]) << 4 | hex_digit(text[2 * i + 1]));
+        return 0;
+}
+
 int parse_signal(const char *text, int *ret)
 {
         assert(text);

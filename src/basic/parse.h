@@ -33,6 +33,9 @@ int parse_permyriad(const char *text, uint32_t *ret);
 /* Octal file mode, 0 to 07777. */
 int parse_mode(const char *text, mode_t *ret);
 
+/* Exactly 2 * n hexadecimal digits of either case, as n bytes. */
+int parse_hex(const char *text, uint8_t *ret, size_t n);
+
 /* "TERM", "SIGTERM" or "15" (1 to 64). */
 int parse_signal(const char *text, int *ret);
 

@@ -198,6 +198,21 @@ char *string_printf(const char *format, ...)
         return n < 0 ? NULL : text;
 }
 
+char *hex_format(const uint8_t *bytes, size_t n, char *ret)
+{
+        static const char digits[] = "0123456789abcdef";
+
+        assert(bytes || n == 0);
+        assert(ret);
+
+        for (size_t i = 0; i < n; i++) {
+                ret[2 * i] = digits[bytes[i] >> 4];
+                ret[2 * i + 1] = digits[bytes[i] & 15];
+        }
+        ret[2 * n] = '\0';
+        return ret;
+}
+
 char *bytes_format(unsigned long long bytes, char *buffer, size_t size)
 {
         static const char units[] = "BKMGTPE";

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "basic/macro.h"
@@ -54,6 +55,9 @@ void buffer_consume(Buffer *b, size_t n);
 
 /* Hands the contents over ("" if empty); NULL only when memory is short. The buffer is empty afterwards. */
 char *buffer_take(Buffer *b);
+
+/* n bytes as 2 * n lower-case hexadecimal digits and a NUL. Returns ret. */
+char *hex_format(const uint8_t *bytes, size_t n, char *ret);
 
 /* strdup and printf that return NULL when memory is short. */
 char *string_printf(const char *format, ...) _printf_(1, 2);

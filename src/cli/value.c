@@ -14,6 +14,9 @@
 #include "basic/parse.h"
 #include "basic/strings.h"
 #include "common/clock.h"
+#include "common/json/json.h"
+
+#define METADATA_DEPTH_MAX 32
 
 static int store_number(const char *name, const char *value, uint64_t min, OptionalNumber *n,
                         ReeveError *reterr)
@@ -91,4 +94,27 @@ int parse_instant(const char *name, const char *value, void *field, ReeveError *
         }
         return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, name,
                                "'%.64s' is no time (2h, today, 2026-11-23, 2026-11-23 04:28)", value);
+}
+
+int parse_priority(const char *name, const char *value, void *field, ReeveError *reterr)
+{
+        if (parse_int_range(value, 1, 10, field) < 0)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, name,
+                                       "'%.64s' is not a number from 1 to 10", value);
+        return 0;
+}
+
+int parse_metadata(const char *text, json_t **ret, ReeveError *reterr)
+{
+        _cleanup_json_ json_t *metadata = NULL;
+
+        int r = json_parse(text, strlen(text), METADATA_DEPTH_MAX, &metadata, reterr);
+        if (r >= 0 && !json_is_object(metadata))
+                r = reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, NULL,
+                                    "this is JSON, but no object");
+        if (r < 0 && reterr)
+                strcpy(reterr->field, "--metadata");
+        if (r >= 0)
+                *ret = TAKE_PTR(metadata);
+        return r;
 }

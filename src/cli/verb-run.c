@@ -15,15 +15,13 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "basic/parse.h"
 #include "basic/strings.h"
 #include "cli/follow.h"
 #include "cli/progress.h"
 #include "cli/session.h"
+#include "cli/value.h"
 #include "cli/verb.h"
 #include "common/json/json.h"
-
-#define METADATA_DEPTH_MAX 32
 
 typedef struct RunOptions {
         CommonOptions common;
@@ -34,14 +32,6 @@ typedef struct RunOptions {
         const char **properties, **environment, **verify;
         bool scope, same_dir, wait, no_block, pipe, pty, journal, quiet;
 } RunOptions;
-
-static int parse_priority(const char *name, const char *value, void *field, ReeveError *reterr)
-{
-        if (parse_int_range(value, 1, 10, field) < 0)
-                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, name,
-                                       "'%.64s' is not a number from 1 to 10", value);
-        return 0;
-}
 
 #define RUN(field) offsetof(RunOptions, field)
 
@@ -110,21 +100,6 @@ static int check_options(const RunOptions *o)
                         return EX_USAGE;
                 }
         return 0;
-}
-
-static int parse_metadata(const char *text, json_t **ret, ReeveError *reterr)
-{
-        _cleanup_json_ json_t *metadata = NULL;
-
-        int r = json_parse(text, strlen(text), METADATA_DEPTH_MAX, &metadata, reterr);
-        if (r >= 0 && !json_is_object(metadata))
-                r = reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, NULL,
-                                    "this is JSON, but no object");
-        if (r < 0 && reterr)
-                strcpy(reterr->field, "--metadata");
-        if (r >= 0)
-                *ret = TAKE_PTR(metadata);
-        return r;
 }
 
 /* The options as libreeve wants them; the result borrows all that it is made of. */

@@ -27,6 +27,7 @@
  *     Hook        u attempt, a{sv} added, ah stdin, s name, as argv -> as Launch
  *                 the same for root's programs in the directories for hooks, as user reeve-hook, in "/"; `name` is
  *                 "<any>-step<n>".
+ *     Adopt       as Launch, for a specification with `attach`: moves that process into a cgroup of its own; without stdio
  *     Signal      s task, u attempt, i signal, b whole     (main process, or every process of the task)
  *     Kill        s task, u attempt                        (cgroup.kill)
  *     Freeze      s task, u attempt

@@ -33,6 +33,21 @@ static bool is_reaped(const Keeper *k)
         return atomic_load(&k->record->flags) & RECORD_FLAG_REAPED;
 }
 
+/* What a zombie that is nobody's of ours still tells: its status, and its I/O but for what was before it was attached. */
+static bool ask_zombie(const Keeper *k, int *ret_status)
+{
+        Record *r = k->record;
+        RecordProcIo io;
+        ProcStat st;
+
+        if (proc_stat(k->proc_fd, r->task_pid, &st) < 0 || st.start != r->task_start || st.state != 'Z')
+                return false;
+        if (proc_io(k->proc_fd, r->task_pid, &io) >= 0)
+                record_add_io_since(r, &io);
+        *ret_status = st.exit_status;
+        return true;
+}
+
 bool adopt_has_ended(const Keeper *k)
 {
         Record *r = k->record;
@@ -49,7 +64,7 @@ bool adopt_has_ended(const Keeper *k)
         while (k->task_parent > 0 && !is_reaped(k) && getppid() == k->task_parent)
                 wait_for_wake(r);
         while (!is_reaped(k)) {
-                if (proc_exit_status(k->task_fd, &status) > 0) {
+                if (ask_zombie(k, &status) || proc_exit_status(k->task_fd, &status) > 0) {
                         account_end(r,
                                     WIFEXITED(status)   ? RECORD_EXIT_EXITED
                                     : WCOREDUMP(status) ? RECORD_EXIT_DUMPED

@@ -141,7 +141,7 @@ static int check_own(const Launcher *l, const Spec *s, uid_t author, const User 
                 return deny(reterr, "uid", "only root may run tasks as another user");
         if (!u)
                 return deny(reterr, "uid", "the user is not in the user database");
-        if (s->gid != u->gid)
+        if (s->gid != u->gid && s->attach.pid == 0) /* attach_check() compares it with the process's */
                 return deny(reterr, "gid", "only root may choose another group than the primary one");
         for (size_t i = 0; i < s->n_groups; i++)
                 if (!has_group(u, s->groups[i]))

@@ -260,7 +260,7 @@ int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         return r < 0 ? r : sd_bus_reply_method_return(m, NULL);
 }
 
-/* What the living use, and what the dead used that the keeper has buried. */
+/* What the living use, and what the dead used that the keeper has buried; not what was used before it was attached. */
 static int append_usage(Launcher *l, sd_bus_message *to, const Target *t, const char *id, uint32_t attempt)
 {
         static pid_t pids[MEMBERS_MAX];
@@ -283,8 +283,11 @@ static int append_usage(Launcher *l, sd_bus_message *to, const Target *t, const 
                 read_bytes += io.read_bytes;
                 write_bytes += io.write_bytes;
         }
-        return sd_bus_message_append(to, "(sutttttt)", id, attempt, user, system, rss, read_bytes,
-                                     write_bytes, (uint64_t)n);
+        return sd_bus_message_append(to, "(sutttttt)", id, attempt,
+                                     usec_sub(user, t->record->before_user_usec),
+                                     usec_sub(system, t->record->before_system_usec), rss,
+                                     usec_sub(read_bytes, t->record->before_io.read_bytes),
+                                     usec_sub(write_bytes, t->record->before_io.write_bytes), (uint64_t)n);
 }
 
 int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr)

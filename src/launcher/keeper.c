@@ -35,6 +35,7 @@
 #include "common/proc/proc.h"
 #include "launcher/account.h"
 #include "launcher/adopt.h"
+#include "launcher/attach.h"
 #include "launcher/net.h"
 #include "launcher/output.h"
 #include "launcher/pool.h"
@@ -93,7 +94,7 @@ static void close_foreign(const Keeper *k)
                 k->net_fd,
                 k->task_fd,
                 k->go_fd,
-                c ? c->report_fd : -EBADF,
+                c ? c->report_fd : k->report_fd,
                 c ? c->program_fd : -EBADF,
                 c ? c->stdio[0] : -EBADF,
                 c ? c->stdio[1] : -EBADF,
@@ -329,8 +330,10 @@ void keeper_run(Keeper *k)
         close_foreign(k);
         introduce_oneself(k);
         CRASH_POINT("keeper", "keeper-forked");
+        bool attaches = !k->child && (atomic_load(&k->record->flags) & RECORD_FLAG_ATTACHED);
         if (k->child)
                 start_task(k);
+        bool runs = !attaches || attach_take(k);
         settle_down(k);
         drop_memory(k);
 
@@ -339,6 +342,7 @@ void keeper_run(Keeper *k)
                 .r = k->record,
                 .members = { k->proc_fd, k->leaf_fd, k->record },
                 .events_fd = -EBADF,
+                .main_ended = !runs,
                 .kill_at_boottime = USEC_INFINITY,
         };
         output_cap_init(&l.cap, k->output_fd, k->record->output_cap_bytes);

@@ -21,9 +21,10 @@ typedef struct Keeper {
         uint32_t controllers; /* of the leaf: 1 << CgroupController */
         usec_t settle_usec;   /* between two reads of the final counters */
         char *heap;           /* where the launcher's begins: a keeper drops its copy */
-        const Child *child;   /* NULL: adopts a task that runs */
+        const Child *child;   /* NULL: the task runs already, it is adopted or attached */
 
-        /* adopting only */
+        /* without a child only */
+        int report_fd;     /* write end of the exec pipe for one that is to be attached, else -EBADF */
         int task_fd;       /* pidfd of the main process, or -EBADF: it is gone */
         pid_t task_parent; /* the launcher, if it will reap the main process and write its status; else 0 */
 } Keeper;

@@ -30,6 +30,7 @@
 #include "basic/log.h"
 #include "basic/strings.h"
 #include "common/clock.h"
+#include "launcher/attach-rules.h"
 #include "launcher/authorise.h"
 #include "launcher/backend-scope.h"
 #include "launcher/keeper.h"
@@ -52,6 +53,7 @@ static void launch_done(Launch *x)
         fd_close(x->output_fd);
         fd_close(x->report_read_fd);
         fd_close(x->report_write_fd);
+        fd_close(x->task_fd);
         fd_close(x->go_read_fd);
         fd_close(x->go_write_fd);
 }
@@ -90,6 +92,7 @@ int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         uid_t author;
         int fd;
 
+        _cleanup_fd_ int task_fd = -EBADF;
         int r = sd_bus_message_read(m, "h", &fd);
         if (r < 0)
                 return r;
@@ -102,6 +105,9 @@ int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
                                     "hooks");
         if (r >= 0)
                 r = authorise(l, &spec, author, &groups, &n_groups, &e);
+        if (r >= 0 &&
+            spec.attach.pid > 0) /* looked at again when it is done, but then there is a row to be undone */
+                r = attach_check(l, &spec, author, &task_fd, &e);
         if (r >= 0)
                 r = check_limits(l, &spec, author, &e);
         if (r >= 0)
@@ -242,22 +248,41 @@ int launch_check_rules(Launch *x, ReeveError *reterr)
         return r;
 }
 
-static int prepare_task(Launch *x, sd_bus_message *m, ReeveError *reterr)
+/* What Launch and Adopt have in common. */
+static int prepare_both(Launch *x, sd_bus_message *m, bool attach, ReeveError *reterr)
 {
         int r = request_read(&x->request, m, REQUEST_TASK, reterr);
 
         if (r >= 0)
                 r = launch_check_ticket(x, clock_realtime(clock_system()), reterr);
+        if (r >= 0 && (x->spec.attach.pid > 0) != attach)
+                r = reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "attach",
+                                    "commands are launched, running processes are adopted");
         if (r >= 0)
                 r = launch_check_rules(x, reterr);
         if (r >= 0)
                 r = connect_stdio(x, reterr);
-        if (r >= 0)
-                r = launch_make_environment(x, x->spec.task_id, x->spec.env, reterr);
         x->spends = true;
         x->id = x->spec.task_id;
-        x->child.argv = x->spec.argv;
         return r;
+}
+
+static int prepare_task(Launch *x, sd_bus_message *m, ReeveError *reterr)
+{
+        int r = prepare_both(x, m, false, reterr);
+
+        x->child.argv = x->spec.argv;
+        return r < 0 ? r : launch_make_environment(x, x->spec.task_id, x->spec.env, reterr);
+}
+
+static int prepare_attached(Launch *x, sd_bus_message *m, ReeveError *reterr)
+{
+        int r = prepare_both(x, m, true, reterr);
+
+        if (r >= 0 && x->backend != RECORD_BACKEND_CGROUP)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
+                                       "a running process is attached in backend cgroup only");
+        return r < 0 ? r : attach_check(x->l, &x->spec, x->ticket.uid, &x->task_fd, reterr);
 }
 
 static int refuse_replay(const Launch *x, ReeveError *reterr)
@@ -282,6 +307,12 @@ static int fill_claim(Launch *x, ReeveError *reterr)
         r->grace_usec = grace == USEC_INFINITY ? KEEPER_GRACE_DEFAULT_USEC : MIN(grace, GRACE_MAX_USEC);
         r->output_cap_bytes = x->request.output_cap_bytes;
         atomic_store(&r->deadline_boottime_usec, x->request.deadline_boottime_usec);
+        if (x->task_fd >= 0) {
+                r->task_pid = x->spec.attach.pid;
+                r->task_start = x->spec.attach.start;
+                record_set_flag(r,
+                                RECORD_FLAG_ATTACHED | (x->spec.attach.children ? RECORD_FLAG_CHILDREN : 0));
+        }
         if (x->backend == RECORD_BACKEND_SCOPE)
                 return scope_claim(x, r, reterr);
         if (x->backend != RECORD_BACKEND_CGROUP)
@@ -397,8 +428,9 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
                 .controllers = l->pool.controllers,
                 .settle_usec = l->settle_usec,
                 .heap = l->heap,
-                .child = &x->child,
-                .task_fd = -EBADF,
+                .child = x->task_fd < 0 ? &x->child : NULL,
+                .report_fd = x->task_fd < 0 ? -EBADF : x->report_write_fd,
+                .task_fd = x->task_fd,
                 .go_fd = x->go_read_fd,
         };
         int wanted = x->spec.has_oom_score_adjust ? x->spec.oom_score_adjust : 0;
@@ -423,6 +455,8 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
                 reterr->code = REEVE_ERROR_UNAVAILABLE;
         } else if (x->backend == RECORD_BACKEND_SCOPE)
                 ask_for_scope(x, pid);
+        else
+                watch_keep_task(l, pid, TAKE_FD(x->task_fd));
         return r;
 }
 
@@ -437,6 +471,7 @@ int launch_carry_out(Launcher *l, sd_bus_message *m, launch_prepare_t prepare)
                 .output_fd = -EBADF,
                 .report_read_fd = -EBADF,
                 .report_write_fd = -EBADF,
+                .task_fd = -EBADF,
                 .go_read_fd = -EBADF,
                 .go_write_fd = -EBADF,
         };
@@ -465,4 +500,9 @@ int launch_carry_out(Launcher *l, sd_bus_message *m, launch_prepare_t prepare)
 int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 {
         return launch_carry_out(ASSERT_PTR(userdata), m, prepare_task);
+}
+
+int method_adopt(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        return launch_carry_out(ASSERT_PTR(userdata), m, prepare_attached);
 }

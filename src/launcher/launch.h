@@ -25,6 +25,7 @@ typedef struct Launch {
         Child child;
         Record *record;
         int record_fd, leaf_fd, output_fd, report_read_fd, report_write_fd;
+        int task_fd;                 /* pidfd of a process that is to be attached, or -EBADF */
         int go_read_fd, go_write_fd; /* backend scope: between us and the keeper */
 } Launch;
 

@@ -68,6 +68,7 @@ int server_reply_error(sd_bus_message *call, const ReeveError *e);
 
 int method_authorize(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_launch(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_adopt(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_check(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_hook(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_act(sd_bus_message *m, void *userdata, sd_bus_error *reterr);  /* on one attempt that runs */
@@ -87,6 +88,9 @@ int watch_launch(Launcher *l, pid_t pid, const char *name, const Record *record,
 /* The same for an adopting keeper. `task_fd` (taken, may be -EBADF) is a pidfd of the main process, kept for the next
  * one that must adopt it: who opens it later may find a status that nobody tells any more. */
 int watch_adopting(Launcher *l, pid_t pid, const char *name, int task_fd);
+
+/* Keeps a pidfd (taken, may be -EBADF) of the main process that the keeper `pid` watches, as above. */
+void watch_keep_task(Launcher *l, pid_t pid, int task_fd);
 
 /* Why the keeper `pid`, which is going to end without having started its task, may not: the answer to its Launch. */
 void watch_refuse(Launcher *l, pid_t pid, const ReeveError *error);

@@ -90,6 +90,7 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int ke
                 .controllers = l->pool.controllers,
                 .settle_usec = l->settle_usec,
                 .heap = l->heap,
+                .report_fd = -EBADF,
                 .task_fd = task_fd,
                 .go_fd = -EBADF,
         };

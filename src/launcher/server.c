@@ -24,6 +24,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         METHOD("Authorize", "h", "ay", method_authorize),
         METHOD("Launch", "hayua{sv}ah", "itttsutt", method_launch),
+        METHOD("Adopt", "hayua{sv}ah", "itttsutt", method_adopt),
         METHOD("Check", "hayua{sv}ahsuas", "itttsutt", method_check),
         METHOD("Hook", "ua{sv}ahsas", "itttsutt", method_hook),
         METHOD("Signal", "suib", "", method_act),

@@ -247,6 +247,16 @@ void watch_refuse(Launcher *l, pid_t pid, const ReeveError *error)
         *w->refusal = *error;
 }
 
+void watch_keep_task(Launcher *l, pid_t pid, int task_fd)
+{
+        Watched *w = find_keeper(l, pid);
+
+        if (w)
+                w->task_fd = task_fd;
+        else
+                fd_close(task_fd);
+}
+
 /* The record whose main process this is; it may have started a moment ago. */
 static Record *find_task(Launcher *l, pid_t pid, bool adopted_too)
 {

@@ -1,50 +1,21 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* From what the caller wants to a running task: write the specification, seal it, send it, wait for exec.
- *
- * The memfd is made and sealed by the author's own process, which is what lets the launcher believe who wrote it. The
- * id is chosen before anything is sent and the bytes never change after, so the request may be made twice: a registry
- * that was replaced between accepting it and answering finds the task by its id and answers with it.
- *
- * Descriptors travel in the order of the specification: the memfd is number 0, then those that its stdio entries name
- * as "fd". */
+/* What the caller wants to be executed, as a specification: the command as an absolute path, its user, environment and
+ * directory, limits and properties by their systemd names, and the descriptors that go with it, in the order in which its
+ * stdio entries name them. How it gets to the registry is submit.c's. */
 
-#include "libreeve/connection.h"
+#include "libreeve/submit.h"
 
 #include <errno.h>
 #include <unistd.h>
 
-#include "basic/fd.h"
 #include "basic/strings.h"
-#include "common/clock.h"
-#include "common/json/json.h"
-#include "common/task-id.h"
 #include "common/unit-property/unit-property.h"
 #include "libreeve/command.h"
 #include "libreeve/property.h"
 #include "libreeve/user.h"
 
-#define DEFAULT_SUBSYSTEM "user"
-#define DEFAULT_UMASK     0022
-#define TITLE_MAX         1024
-#define RUN_PATIENCE_USEC (10 * USEC_PER_SEC)
-
-_Static_assert(REEVE_TASK_ID_SIZE == TASK_ID_MAX + 1, "the public header has the size of an id");
-
-/* What goes over the wire. */
-typedef struct Wire {
-        json_t *parameters;
-        int fds[1 + SPEC_STDIO_COUNT]; /* the first is ours to close */
-        size_t n_fds;
-        char task_id[TASK_ID_MAX + 1];
-        const char *backend; /* NULL: the registry's choice */
-} Wire;
-
-static void wire_done(Wire *w)
-{
-        json_decref(w->parameters);
-        fd_close(w->fds[0]);
-}
+#define DEFAULT_UMASK 0022
 
 static int set_command(Request *q, char *const *argv, ReeveError *reterr)
 {
@@ -118,7 +89,7 @@ static int set_directory(Request *q, const char *cwd, ReeveError *reterr)
 }
 
 /* Fills the specification's entries, and adds the descriptors to the wire. */
-static int set_stdio(Request *q, const ReeveRun *run, Wire *w, ReeveError *reterr)
+static int set_stdio(Request *q, const ReeveRun *run, Submission *w, ReeveError *reterr)
 {
         static const SpecStdioKind kinds[] = {
                 [REEVE_STDIO_NULL] = SPEC_STDIO_NULL,
@@ -180,7 +151,8 @@ static int choose_backend(const Spec *s, const char *wanted, const char **ret, R
         return 0;
 }
 
-static int fill_request(Request *q, const ReeveRun *run, Wire *w, ReeveError *reterr)
+static int fill_request(Request *q, const ReeveRun *run, Submission *w, const void *userdata _unused_,
+                        ReeveError *reterr)
 {
         q->spec.task_id = w->task_id;
         q->spec.attempts = run->attempts ?: 1;
@@ -206,132 +178,11 @@ static int fill_request(Request *q, const ReeveRun *run, Wire *w, ReeveError *re
         return r < 0 ? r : set_stdio(q, run, w, reterr);
 }
 
-static int check_name(const char *field, const char *name, ReeveError *reterr)
-{
-        return task_name_is_valid(name) ? 0
-                                        : reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, field,
-                                                          "'%.100s' is not 1 to %d letters, digits, '_' and "
-                                                          "'-' that begin with a letter or digit",
-                                                          name, TASK_NAME_MAX);
-}
-
-/* Checks the names, and chooses the id if the caller did not. */
-static int choose_id(const ReeveRun *run, const char *subsystem, const char *task_type, char *ret,
-                     ReeveError *reterr)
-{
-        int r = check_name("subsystem", subsystem, reterr);
-        if (r >= 0)
-                r = check_name("task_type", task_type, reterr);
-        if (r < 0)
-                return r;
-
-        if (!run->task_id) {
-                r = task_id_make(subsystem, task_type, clock_realtime(clock_system()), ret);
-                return r < 0 ? reeve_error_errno(reterr, r, "task_id", "cannot make an id") : 0;
-        }
-        if (!task_id_is_valid(run->task_id))
-                return reeve_error_set(
-                                reterr, REEVE_ERROR_INVALID_ARGUMENT, "task_id",
-                                "'%.140s' is not 1 to %d letters, digits, '_' and '-' that begin with "
-                                "a letter or digit",
-                                run->task_id, TASK_ID_MAX);
-        strcpy(ret, run->task_id);
-        return 0;
-}
-
-/* The parameters, with the title that is the command's name unless another is given. */
-static int fill_parameters(Wire *w, const ReeveRun *run, const char *subsystem, const char *task_type,
-                           ReeveError *reterr)
-{
-        _cleanup_free_ char *title =
-                        run->title ? strdup(run->title) : command_title(run->argv[0], TITLE_MAX);
-        _cleanup_json_ json_t *p = json_pack("{s:i, s:s, s:s, s:[]}", "spec", 0, "subsystem", subsystem,
-                                             "task_type", task_type, "stdio");
-        const struct {
-                const char *name, *value;
-        } texts[] = {
-                { "title", title },
-                { "description", run->description },
-                { "created_by", run->created_by },
-                { "backend", w->backend },
-                { "sla", run->sla },
-        };
-
-        if (!title || !p)
-                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
-        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
-                if (texts[i].value && !utf8_is_valid(texts[i].value, strlen(texts[i].value)))
-                        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, texts[i].name,
-                                               "the text is not valid UTF-8");
-                if (json_set_string(p, texts[i].name, texts[i].value) < 0)
-                        return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
-        }
-        if (run->priority != 0 && json_set_integer(p, "priority", run->priority) < 0)
-                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
-        if (run->metadata && json_object_set(p, "metadata", run->metadata) < 0)
-                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
-        for (size_t i = 1; i < w->n_fds; i++)
-                if (json_array_append_new(json_object_get(p, "stdio"), json_integer((json_int_t)i)) < 0)
-                        return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
-        w->parameters = TAKE_PTR(p);
-        return 0;
-}
-
-static int write_spec(const ReeveRun *run, Wire *w, ReeveError *reterr)
-{
-        _cleanup_(request_done) Request q = { 0 };
-        _cleanup_free_ char *text = NULL;
-        size_t size;
-
-        int r = fill_request(&q, run, w, reterr);
-        if (r >= 0)
-                r = spec_format(&q.spec, &text, &size, reterr);
-        return r < 0 ? r : spec_seal(text, size, w->fds, reterr);
-}
-
-static int send_once(ReeveConnection *c, const Wire *w, json_t **ret, ReeveError *reterr)
-{
-        VarlinkClient *client;
-
-        int r = connection_client(c, &client, reterr);
-        if (r < 0)
-                return r;
-        r = varlink_client_send(client, "io.reeve.Registry.Run", w->parameters, 0, w->fds, w->n_fds, reterr);
-        if (r < 0)
-                return connection_broken(r, reterr);
-        return reeve_next(c, USEC_INFINITY, ret, NULL, reterr);
-}
-
 int reeve_run(ReeveConnection *c, const ReeveRun *run, char ret_id[REEVE_TASK_ID_SIZE], json_t **ret_task,
               ReeveError *reterr)
 {
-        _cleanup_(wire_done) Wire w = { .fds = { -EBADF }, .n_fds = 1 };
-        _cleanup_json_ json_t *reply = NULL;
-        char type[TASK_NAME_MAX + 1];
-
         assert(c);
         assert(run);
 
-        if (!run->task_type)
-                command_task_type(run->argv && run->argv[0] ? run->argv[0] : "", type);
-        const char *task_type = run->task_type ?: type, *subsystem = run->subsystem ?: DEFAULT_SUBSYSTEM;
-
-        int r = choose_id(run, subsystem, task_type, w.task_id, reterr);
-        if (r >= 0)
-                r = write_spec(run, &w, reterr);
-        if (r >= 0)
-                r = fill_parameters(&w, run, subsystem, task_type, reterr);
-        if (r < 0)
-                return r;
-        if (ret_id)
-                strcpy(ret_id, w.task_id);
-
-        r = send_once(c, &w, &reply, reterr);
-        if (r == -ECONNRESET && reeve_reconnect(c, RUN_PATIENCE_USEC, reterr) >= 0)
-                r = send_once(c, &w, &reply, reterr);
-        if (r < 0)
-                return r;
-        if (ret_task)
-                *ret_task = json_incref(json_object_get(reply, "task"));
-        return 0;
+        return submit(c, "io.reeve.Registry.Run", run, fill_request, NULL, ret_id, ret_task, reterr);
 }

@@ -52,6 +52,8 @@ SPECS = {
     "rlimit-soft-above-hard": changed(b"rlimit=CORE:0:infinity", b"rlimit=CORE:infinity:0"),
     "stdio-short": changed(b"stdio=0:fd:25:4:34816", b"stdio=0:fd:25:4"),
     "stdio-journal": changed(b"stdio=2:null", b"stdio=2:journal"),
+    "attach": spec(*LEAST[:-1], b"attach=4711:1630547:0123456789abcdef0123456789abcdef:children", LEAST[-1]),
+    "attach-short": spec(*LEAST[:-1], b"attach=4711:1630547", LEAST[-1]),
     "limit-twice": changed(b"limit=CPUQuota:20000", b"limit=MemoryMax:1"),
     "limit-without-value": changed(b"limit=CPUQuota:20000", b"limit=CPUQuota:"),
     "limit-devices": changed(b"limit=CPUQuota:20000", b"limit=IOReadBandwidthMax:8:0 1"),

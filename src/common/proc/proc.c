@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,10 +22,12 @@
 
 #define FAMILY_PROCESSES_MAX 32768
 
-static char *put_u64(char *p, uint64_t value)
+char *proc_put_u64(char *p, uint64_t value)
 {
         char digits[20];
         size_t n = 0;
+
+        assert(p);
 
         do
                 digits[n++] = (char)('0' + value % 10);
@@ -49,7 +52,7 @@ static const char *get_u64(const char *p, uint64_t *ret)
 
 static void make_path(char *path, pid_t pid, const char *file)
 {
-        char *end = pid == 0 ? stpcpy(path, "self") : put_u64(path, (uint64_t)pid);
+        char *end = pid == 0 ? stpcpy(path, "self") : proc_put_u64(path, (uint64_t)pid);
 
         strcpy(end, file);
 }
@@ -57,7 +60,7 @@ static void make_path(char *path, pid_t pid, const char *file)
 int proc_stat(int proc_fd, pid_t pid, ProcStat *ret)
 {
         char path[64], text[1024];
-        uint64_t field[25] = { 0 };
+        uint64_t field[53] = { 0 };
 
         assert(ret);
 
@@ -77,10 +80,12 @@ int proc_stat(int proc_fd, pid_t pid, ProcStat *ret)
         ret->pid = (pid_t)field[0];
         ret->ppid = (pid_t)field[4];
         ret->session = (pid_t)field[6];
+        ret->flags = (uint32_t)field[9];
         ret->user_ticks = field[14] + field[16];
         ret->system_ticks = field[15] + field[17];
         ret->start = field[22];
         ret->rss_pages = field[24];
+        ret->exit_status = (int)field[52];
         return 0;
 }
 
@@ -115,6 +120,93 @@ int proc_io(int proc_fd, pid_t pid, RecordProcIo *ret)
                 .write_bytes = io_value(text, "\nwrite_bytes:"),
                 .cancelled_write_bytes = io_value(text, "cancelled_write_bytes:"),
         };
+        return 0;
+}
+
+/* "Uid:" and "Gid:" of /proc/PID/status, four numbers each. */
+static int get_ids(const char *text, const char *key, uint32_t ret[static 4])
+{
+        const char *p = strstr(text,
+                               key); /* the name of the process, before them, has its newlines escaped */
+        uint64_t value;
+
+        if (!p)
+                return -EBADMSG;
+        p += strlen(key);
+        for (size_t i = 0; i < 4; i++) {
+                p += strspn(p, "\t");
+                if (*p < '0' || *p > '9')
+                        return -EBADMSG;
+                p = get_u64(p, &value);
+                ret[i] = (uint32_t)value;
+        }
+        return 0;
+}
+
+int proc_ids(int proc_fd, pid_t pid, ProcIds *ret)
+{
+        char path[64], text[8192];
+
+        assert(ret);
+
+        make_path(path, pid, "/status");
+        ssize_t n = fd_read_file_at(proc_fd, path, text, sizeof(text));
+        if (n < 0)
+                return n == -ENOENT ? -ESRCH : (int)n;
+        int r = get_ids(text, "\nUid:", ret->uid);
+        return r < 0 ? r : get_ids(text, "\nGid:", ret->gid);
+}
+
+int proc_owner(int proc_fd, pid_t pid, uid_t *ret)
+{
+        char path[64];
+        struct stat st;
+
+        assert(ret);
+
+        make_path(path, pid, "/status"); /* the directory itself is its user's in any case */
+        if (fstatat(proc_fd, path, &st, 0) < 0)
+                return errno == ENOENT ? -ESRCH : -errno;
+        *ret = st.st_uid;
+        return 0;
+}
+
+int proc_shares_namespace(int proc_fd, pid_t pid, const char *name)
+{
+        char path[64] = "/ns/", one[64], own[64];
+        struct stat theirs, ours;
+
+        assert(name && strlen(name) < 16);
+
+        strcat(path, name);
+        make_path(one, pid, path);
+        make_path(own, 0, path);
+        if (fstatat(proc_fd, one, &theirs, 0) < 0 || fstatat(proc_fd, own, &ours, 0) < 0)
+                return errno == ENOENT ? -ESRCH : -errno;
+        return theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
+}
+
+int proc_cgroup(int proc_fd, pid_t pid, char *ret, size_t size)
+{
+        char path[64], text[8192];
+
+        assert(ret);
+
+        make_path(path, pid, "/cgroup");
+        ssize_t n = fd_read_file_at(proc_fd, path, text, sizeof(text));
+        if (n < 0)
+                return n == -ENOENT ? -ESRCH : (int)n;
+        const char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
+        if (!line)
+                return -ENODATA;
+        line = strchr(line, '/');
+        size_t length = line ? strcspn(line, "\n") : 0;
+        if (length == 0)
+                return -EBADMSG;
+        if (length >= size)
+                return -E2BIG;
+        memcpy(ret, line, length);
+        ret[length] = '\0';
         return 0;
 }
 
@@ -234,6 +326,6 @@ int proc_set_oom_score_adj(int proc_fd, int value)
         char text[24];
 
         text[0] = '-';
-        put_u64(text + (value < 0), (uint64_t)abs(value));
+        proc_put_u64(text + (value < 0), (uint64_t)abs(value));
         return fd_write_file_at(proc_fd, "self/oom_score_adj", text);
 }

@@ -83,12 +83,10 @@ void record_add_rusage(Record *r, const struct rusage *ru)
         sum->involuntary_switches += (uint64_t)ru->ru_nivcsw;
 }
 
-void record_add_io(Record *r, const RecordProcIo *io)
+void record_sum_io(RecordProcIo *sum, const RecordProcIo *io)
 {
-        assert(r);
+        assert(sum);
         assert(io);
-
-        RecordProcIo *sum = &r->io;
 
         sum->rchar += io->rchar;
         sum->wchar += io->wchar;
@@ -98,6 +96,36 @@ void record_add_io(Record *r, const RecordProcIo *io)
         sum->write_bytes += io->write_bytes;
         sum->cancelled_write_bytes += io->cancelled_write_bytes;
         sum->valid = 1;
+}
+
+void record_add_io(Record *r, const RecordProcIo *io)
+{
+        assert(r);
+
+        record_sum_io(&r->io, io);
+}
+
+static uint64_t since(uint64_t now, uint64_t before)
+{
+        return now > before ? now - before : 0;
+}
+
+void record_add_io_since(Record *r, const RecordProcIo *io)
+{
+        assert(r);
+        assert(io);
+
+        const RecordProcIo *before = &r->before_io;
+        record_add_io(r, &(RecordProcIo){
+                                         .rchar = since(io->rchar, before->rchar),
+                                         .wchar = since(io->wchar, before->wchar),
+                                         .syscr = since(io->syscr, before->syscr),
+                                         .syscw = since(io->syscw, before->syscw),
+                                         .read_bytes = since(io->read_bytes, before->read_bytes),
+                                         .write_bytes = since(io->write_bytes, before->write_bytes),
+                                         .cancelled_write_bytes = since(io->cancelled_write_bytes,
+                                                                        before->cancelled_write_bytes),
+                         });
 }
 
 static char *files(const Record *r)

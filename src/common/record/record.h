@@ -71,6 +71,10 @@ typedef enum RecordExit {
 #define RECORD_FLAG_TRUNCATED (UINT32_C(1) << 4) /* a counter file did not fit */
 #define RECORD_FLAG_PUNCHED   (UINT32_C(1) << 5) /* the middle of the output was dropped */
 #define RECORD_FLAG_REAPED    (UINT32_C(1) << 6) /* status and rusage of the main process are in */
+#define RECORD_FLAG_ATTACHED \
+        (UINT32_C(1) << 7) /* the main process ran before; task_pid and task_start are in when claimed */
+#define RECORD_FLAG_CHILDREN (UINT32_C(1) << 8) /* what is below it is attached, too */
+#define RECORD_FLAG_MOVED    (UINT32_C(1) << 9) /* it was moved into the leaf: it is not done again */
 
 #define RECORD_LADDER_STEPS_MAX 16
 
@@ -138,6 +142,10 @@ typedef struct Record {
         uint64_t adopted_boottime_usec;
         uint64_t net_missed; /* claimed; NetRef */
 
+        /* What the processes of an attached task had used when they were moved: not the task's, by the keeper. */
+        uint64_t before_user_usec, before_system_usec;
+        RecordProcIo before_io;
+
         /* At RECORD_SIZE - RECORD_FILES_SIZE: the final counter files verbatim. Each: u16 length of name, u16
          * length of text (host order), name, text; neither has a NUL. */
 } Record;
@@ -174,6 +182,10 @@ void record_wake(Record *r);
 /* Add what one dead process used to the sums of the record. */
 void record_add_rusage(Record *r, const struct rusage *ru);
 void record_add_io(Record *r, const RecordProcIo *io);
+/* The same, less what is in before_io. */
+void record_add_io_since(Record *r, const RecordProcIo *io);
+/* The same into any sum. */
+void record_sum_io(RecordProcIo *sum, const RecordProcIo *io);
 
 /* Appends a counter file; sets RECORD_FLAG_TRUNCATED and returns -ENOSPC if it does not fit (nothing of it is
  * stored then). -EINVAL if the text has a NUL in it. `name` is not empty and at most 255 bytes. */

@@ -95,6 +95,17 @@ static int add_stdio(const Spec *s, Buffer *b)
         return r;
 }
 
+static int add_attach(const SpecAttach *a, Buffer *b)
+{
+        char boot[2 * sizeof(a->boot_id) + 1];
+
+        if (a->pid == 0)
+                return 0;
+        hex_format(a->boot_id, sizeof(a->boot_id), boot);
+        return FIELD(b, "attach=%d:%" PRIu64 ":%s%s", a->pid, a->start, boot,
+                     a->children ? ":children" : "");
+}
+
 static int add_command(const Spec *s, Buffer *b)
 {
         int r = 0;
@@ -107,6 +118,8 @@ static int add_command(const Spec *s, Buffer *b)
                 r = FIELD(b, "slice=%s", s->slice);
         if (r >= 0 && s->grace_usec != USEC_INFINITY)
                 r = FIELD(b, "grace=%" PRIu64, s->grace_usec);
+        if (r >= 0)
+                r = add_attach(&s->attach, b);
         for (size_t i = 0; r >= 0 && i < s->n_env; i++)
                 r = FIELD(b, "env=%s", s->env[i]);
         for (size_t i = 0; r >= 0 && i < s->n_argv; i++)

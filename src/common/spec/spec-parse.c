@@ -289,6 +289,39 @@ static int parse_grace(Spec *s, const char *value, size_t index _unused_)
         return r >= 0 && s->grace_usec == USEC_INFINITY ? -ERANGE : r;
 }
 
+/* "PID:START:BOOT" or "PID:START:BOOT:children". */
+static int parse_attach(Spec *s, const char *value, size_t index _unused_)
+{
+        SpecAttach *a = &s->attach;
+        char copy[88]; /* two numbers, a boot id, a word */
+        int pid;
+
+        if (strlen(value) >= sizeof(copy))
+                return -EINVAL;
+        strcpy(copy, value);
+        char *start = strchr(copy, ':');
+        char *boot = start ? strchr(start + 1, ':') : NULL;
+        if (!boot)
+                return -EINVAL;
+        *start++ = *boot++ = '\0';
+        char *word = strchr(boot, ':');
+        if (word)
+                *word++ = '\0';
+        if (word && !streq(word, "children"))
+                return -EINVAL;
+
+        int r = parse_int_range(copy, 2, INT_MAX, &pid);
+        if (r >= 0)
+                r = parse_u64(start, &a->start);
+        if (r >= 0)
+                r = parse_hex(boot, a->boot_id, sizeof(a->boot_id));
+        if (r < 0)
+                return r;
+        a->pid = pid;
+        a->children = word != NULL;
+        return 0;
+}
+
 static int parse_env(Spec *s, const char *value, size_t index)
 {
         s->env[index] = (char *)value;
@@ -329,6 +362,7 @@ typedef enum KeyIndex {
         KEY_PROPERTY,
         KEY_SLICE,
         KEY_GRACE,
+        KEY_ATTACH,
         KEY_ENV,
         KEY_ARG,
         KEY_VERIFY,
@@ -361,6 +395,8 @@ static const Key keys[_KEY_MAX] = {
                            "must be NAME:VALUE without control characters" },
         [KEY_SLICE] = { "slice", 0, 1, parse_slice, "must be the name of a slice" },
         [KEY_GRACE] = { "grace", 0, 1, parse_grace, "must be a number of microseconds" },
+        [KEY_ATTACH] = { "attach", 0, 1, parse_attach,
+                         "must be PID:START:BOOT or PID:START:BOOT:children, PID above 1" },
         [KEY_ENV] = { "env", 0, SPEC_ENV_MAX, parse_env, "must be NAME=VALUE with a name" },
         [KEY_ARG] = { "arg", 1, SPEC_ARGS_MAX, parse_arg, "must begin with a command that is not empty" },
         [KEY_VERIFY] = { "verify", 0, SPEC_VERIFY_MAX, parse_verify, "must be a command that is not empty" },
@@ -456,6 +492,26 @@ static int parse_values(Spec *s, const char *text, const unsigned counts[static 
         return 0;
 }
 
+/* What is about executing a command has no meaning for a process that runs, so it is refused rather than ignored. */
+static int check_attach(const Spec *s, const unsigned counts[static _KEY_MAX], ReeveError *reterr)
+{
+        static const KeyIndex absent[] = { KEY_GROUPS, KEY_OOM_SCORE_ADJUST, KEY_RLIMIT,
+                                           KEY_TTY,    KEY_PROPERTY,         KEY_SLICE,
+                                           KEY_ENV };
+
+        if (s->attach.pid == 0)
+                return 0;
+        for (size_t i = 0; i < ELEMENTSOF(absent); i++)
+                if (counts[absent[i]] > 0)
+                        return refuse(reterr, keys + absent[i], "cannot be given for a process that runs");
+        for (size_t i = 0; i < SPEC_STDIO_COUNT; i++)
+                if (s->stdio[i].kind != SPEC_STDIO_NULL)
+                        return refuse(reterr, keys + KEY_STDIO, "must be null for a process that runs");
+        if (s->attempts != 1)
+                return refuse(reterr, keys + KEY_ATTEMPTS, "must be 1 for a process that runs");
+        return 0;
+}
+
 int spec_parse(Spec *s, const char *text, size_t size, ReeveError *reterr)
 {
         unsigned counts[_KEY_MAX] = { 0 };
@@ -480,6 +536,8 @@ int spec_parse(Spec *s, const char *text, size_t size, ReeveError *reterr)
                 r = reeve_error_errno(reterr, r, "spec", "cannot read the specification");
         else
                 r = parse_values(s, text, counts, reterr);
+        if (r >= 0)
+                r = check_attach(s, counts, reterr);
         if (r < 0)
                 spec_done(s);
         return r;

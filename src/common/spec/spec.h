@@ -24,11 +24,16 @@
  *     property=NAME:VALUE*    what only systemd has, for backend scope; canonical (common/unit-property); repeats add up
  *     slice=NAME              optional: where the scope is to be
  *     grace=USEC              optional
+ *     attach=PID:START:BOOT[:children]     optional: nothing is executed, this running process becomes the task (with
+ *                             the processes below it); field 22 of its /proc/PID/stat, and the boot id of the host
  *     env=NAME=VALUE*         arg=VALUE+             verify=COMMAND* (each a NUL-free shell-less "a\x1fb" list)
  *
  * (* any number up to SPEC_*_MAX, + at least one). Keys without a remark are required. groups, oom-score-adjust, tty,
  * slice and grace may be absent. The stdio entries come in the order 0, 1, 2; tty wants a passed descriptor 0; no name
- * of an rlimit or limit comes twice, but for limits "NAME:MAJ:MIN VALUE" of different devices. Unknown keys, wrong order, repeats of what is single: not a specification. */
+ * of an rlimit or limit comes twice, but for limits "NAME:MAJ:MIN VALUE" of different devices.
+ * With attach, uid and gid are those that the process has, arg is its command line as people are to see it, and what is
+ * about executing or about units must not be given: one attempt, three times "null", no groups, oom-score-adjust, rlimit,
+ * tty, property, slice or env; cwd, umask and nice mean nothing. Unknown keys, wrong order, repeats of what is single: not a specification. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -74,6 +79,14 @@ typedef struct SpecLimit {
         const char *value; /* borrowed from the text; canonical */
 } SpecLimit;
 
+/* A process that runs already. */
+typedef struct SpecAttach {
+        pid_t pid; /* 0: there is none, argv is to be executed */
+        uint64_t start;
+        uint8_t boot_id[16];
+        bool children;
+} SpecAttach;
+
 /* A parsed specification. Strings point into the text that was parsed, which must live as long; the arrays are
  * owned and freed by spec_done(). */
 typedef struct Spec {
@@ -99,7 +112,8 @@ typedef struct Spec {
         char *limit_names; /* owned, of both; NULL in a Spec that was not parsed: its names are borrowed */
         const char *slice; /* borrowed; NULL: not given */
         usec_t grace_usec; /* USEC_INFINITY: not given */
-        char **env;        /* NULL-terminated arrays of borrowed strings */
+        SpecAttach attach;
+        char **env; /* NULL-terminated arrays of borrowed strings */
         char **argv;
         size_t n_env, n_argv;
         const char **verify; /* NULL-terminated, borrowed strings */

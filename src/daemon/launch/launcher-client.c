@@ -438,7 +438,7 @@ int launcher_client_launch(LauncherClient *c, const LaunchRequest *request, laun
         assert(request && request->ticket && request->backend && request->subsystem);
         assert(callback);
 
-        int r = begin(c, "Launch", &m, reterr);
+        int r = begin(c, request->attach ? "Adopt" : "Launch", &m, reterr);
         if (r < 0)
                 return r;
         r = append_launch(m, request);

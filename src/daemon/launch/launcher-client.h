@@ -56,6 +56,7 @@ typedef struct LaunchRequest {
         const int *stdio_fds; /* borrowed */
         size_t n_stdio_fds;
         char *const *environment; /* NULL-terminated REEVE_...=...; may be NULL */
+        bool attach;              /* Adopt: the specification names a process that runs */
 } LaunchRequest;
 
 typedef struct LaunchResult {

@@ -10,9 +10,9 @@
 #include "daemon/model/task-json.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "basic/strings.h"
 #include "common/json/json.h"
 
 int usage_to_json(const Usage *u, json_t *object)
@@ -57,9 +57,7 @@ static int set_boot_id(json_t *o, const uint8_t id[16])
 {
         char text[33];
 
-        for (int i = 0; i < 16; i++)
-                snprintf(text + 2 * i, 3, "%02x", id[i]);
-        return json_set_string(o, "boot_id", text);
+        return json_set_string(o, "boot_id", hex_format(id, 16, text));
 }
 
 static int set_identity(json_t *o, const TaskRow *t)

@@ -36,6 +36,7 @@ struct Task {
         bool has_ticket;
         int *stdio_fds; /* owned */
         size_t n_stdio_fds;
+        bool attaches; /* the specification names a process that runs: Adopt instead of Launch */
 
         TaskPolicy *policy; /* what was in force when it was created: a reference; NULL: nothing was known of it */
 

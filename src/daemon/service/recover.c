@@ -50,6 +50,7 @@ static int restore_start(Task *t, const StoreOpenTask *o)
                 return r;
         memcpy(t->ticket, o->ticket, sizeof(t->ticket));
         t->has_ticket = true;
+        t->attaches = spec.attach.pid > 0;
         return 0;
 }
 

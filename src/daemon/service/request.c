@@ -65,12 +65,15 @@ static RecordBackend backend_from_name(const char *name)
         return b;
 }
 
-/* What was asked for, or what the specification cannot do without; NULL: neither. */
+/* What was asked for, or what the specification cannot do without; NULL: neither. A process is attached to a cgroup of the
+ * pool, whatever else the policy has for tasks of its kind. */
 static int wanted_backend(const RunRequest *q, const Spec *spec, const char **ret, ReeveError *reterr)
 {
         const char *scope = spec_wants_scope(spec) ? record_backend_name(RECORD_BACKEND_SCOPE) : NULL;
 
-        *ret = q->backend && q->backend[0] ? q->backend : scope;
+        *ret = q->attach                     ? record_backend_name(RECORD_BACKEND_CGROUP)
+               : q->backend && q->backend[0] ? q->backend
+                                             : scope;
         if (scope && !streq(*ret, scope))
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "backend",
                                        "a slice and unit properties want backend scope, not %s", *ret);
@@ -140,6 +143,15 @@ static bool wants_journal(const Spec *spec)
                 if (spec->stdio[i].kind == SPEC_STDIO_JOURNAL)
                         return true;
         return false;
+}
+
+static int check_method(const Spec *spec, const RunOp *q, ReeveError *reterr)
+{
+        if ((spec->attach.pid > 0) == q->attach)
+                return 0;
+        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "spec",
+                               q->attach ? "the specification names no running process, but a command"
+                                         : "the specification names a running process: that is for Attach");
 }
 
 static int check_stdio(const Spec *spec, const RunOp *q, ReeveError *reterr)
@@ -240,7 +252,7 @@ static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t o
 {
         int r = 0;
 
-        row->kind = TASK_KIND_LAUNCHED;
+        row->kind = q->attach ? TASK_KIND_REPORTED : TASK_KIND_LAUNCHED;
         row->owner_uid = owner;
         row->run_uid = spec->uid;
         row->run_gid = spec->gid;
@@ -299,6 +311,7 @@ RunOp *run_op_new(Service *s, RunRequest *q, service_task_t callback, void *user
         op->spec_fd = q->spec_fd;
         op->stdio_fds = q->stdio_fds;
         op->n_stdio_fds = q->n_stdio_fds;
+        op->attach = q->attach;
         op->callback = callback;
         op->userdata = userdata;
         q->spec_fd = -EBADF;
@@ -316,7 +329,7 @@ int run_op_check(RunOp *op, const Caller *caller, const RunRequest *q, ReeveErro
         if ((r = check_request(q, reterr)) < 0 ||
             (r = spec_open(op->spec_fd, &author, &op->spec, &op->spec_size, reterr)) < 0 ||
             (r = spec_parse(&spec, op->spec, op->spec_size, reterr)) < 0 ||
-            (r = check_stdio(&spec, op, reterr)) < 0)
+            (r = check_method(&spec, op, reterr)) < 0 || (r = check_stdio(&spec, op, reterr)) < 0)
                 return r;
         if (task_id_is_reserved(spec.task_id))
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "task_id",

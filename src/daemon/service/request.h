@@ -17,6 +17,7 @@ typedef struct RunOp {
         int spec_fd;
         int *stdio_fds;
         size_t n_stdio_fds;
+        bool attach;
         service_task_t callback;
         void *userdata;
 } RunOp;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Run, in the order of acts of the design:
+/* Run, and Attach, which differs in what the launcher does, in the order of acts of the design:
  *
  *     (1) the client chose the id and sealed the specification
  *     (2) the launcher authorises it; row, specification and ticket are committed      TASK_DOING_INSERT
@@ -223,6 +223,7 @@ void service_launch(Service *s, Task *t)
                 .n_limits = t->policy ? t->policy->n_limits : 0,
                 .stdio_fds = t->stdio_fds,
                 .n_stdio_fds = t->n_stdio_fds,
+                .attach = t->attaches,
         };
         t->launch_tries++;
         if (launcher_client_launch(s->launcher, &q, on_launched, op, &error) < 0)
@@ -269,6 +270,7 @@ static void undo(Service *s, Task *t, const ReeveError *error)
 /* The id is in the database, from a task that has ended: is it the same request again? */
 typedef struct SameOp {
         Service *service;
+        ReeveError otherwise; /* the answer if there is no task of that id */
         uint8_t content_hash[32];
         uid_t owner;
         ListLink runs; /* RunWaiter */
@@ -280,6 +282,8 @@ static void on_same(const ReeveError *error, TaskRow **rows, size_t n, void *use
         ReeveError exists = REEVE_ERROR_NULL;
         ListLink *link;
 
+        if (!error && n == 0 && op->otherwise.code != REEVE_ERROR_NONE)
+                error = &op->otherwise;
         if (!error && (n == 0 || rows[0]->owner_uid != op->owner ||
                        memcmp(rows[0]->content_hash, op->content_hash, sizeof(op->content_hash)) != 0)) {
                 reeve_error_set(&exists, REEVE_ERROR_ALREADY_EXISTS, "task_id",
@@ -346,6 +350,29 @@ static void refuse_run(RunOp *op, const ReeveError *error)
         run_op_free(op);
 }
 
+/* A process that was attached once and has ended cannot be authorised again; the same request is answered with its task
+ * all the same. */
+static void refuse_attach(RunOp *request, const ReeveError *error)
+{
+        _cleanup_(run_op_freep) RunOp *op = request;
+        _cleanup_free_ RunWaiter *w = NEW0(RunWaiter, 1);
+        _cleanup_free_ SameOp *same = NEW0(SameOp, 1);
+
+        if (!w || !same) {
+                refuse_run(TAKE_PTR(op), error);
+                return;
+        }
+        *same = (SameOp){ .service = op->service, .otherwise = *error, .owner = op->row.owner_uid };
+        memcpy(same->content_hash, op->row.content_hash, sizeof(same->content_hash));
+        *w = (RunWaiter){ .callback = op->callback, .userdata = op->userdata };
+        list_init(&same->runs);
+        list_append(&same->runs, &w->link);
+        if (store_get(op->service->store, op->row.task_id, on_same, same) < 0)
+                refuse_run(TAKE_PTR(op), error);
+        else
+                w = NULL, same = NULL; /* on_same() has both */
+}
+
 static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER_TICKET_SIZE],
                           void *userdata)
 {
@@ -356,10 +383,12 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
 
         if (error) {
                 /* A connection that broke has decided nothing: a ticket that nobody got harms nobody. */
-                if (launcher_client_is_connected(s->launcher))
-                        refuse_run(TAKE_PTR(op), error);
-                else
+                if (!launcher_client_is_connected(s->launcher))
                         service_hold(s, &TAKE_PTR(op)->held);
+                else if (op->attach)
+                        refuse_attach(TAKE_PTR(op), error);
+                else
+                        refuse_run(TAKE_PTR(op), error);
                 return;
         }
         CRASH_POINT("reeved", "authorized");
@@ -376,6 +405,7 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
 
         memcpy(t->ticket, ticket, sizeof(t->ticket));
         t->has_ticket = true;
+        t->attaches = op->attach;
         t->policy = TAKE_PTR(op->policy);
         t->spec_fd = TAKE_FD(op->spec_fd);
         t->stdio_fds = TAKE_PTR(op->stdio_fds);

@@ -63,7 +63,7 @@ Service *service_free(Service *s);
 bool service_has_launcher(const Service *s);
 DEFINE_CLEANUP_FUNC(Service *, service_free)
 
-/* ---- Run ---- */
+/* ---- Run and Attach ---- */
 
 typedef struct RunRequest {
         int spec_fd;    /* taken over */
@@ -74,11 +74,12 @@ typedef struct RunRequest {
         const char *metadata; /* JSON text of an object */
         int priority;         /* 0: not given */
         const char *sla;      /* deadline, as --sla= has it */
+        bool attach;          /* Attach: the specification names a process that runs, nothing is executed */
 } RunRequest;
 
 typedef void (*service_task_t)(const ReeveError *error, const TaskRow *task, void *userdata);
 
-/* Answers after the command was executed, or could not be; the task is durable by then. */
+/* Answers after the command was executed, or could not be (Attach: the process was moved); the task is durable by then. */
 void service_run(Service *s, const Caller *caller, RunRequest *request, service_task_t callback,
                  void *userdata);
 

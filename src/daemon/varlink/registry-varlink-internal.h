@@ -44,6 +44,7 @@ int adapter_dispatch(VarlinkCall *call, json_t *parameters, const JsonField *fie
 #define ADAPTER_HANDLER(name) int name(VarlinkCall *call, json_t *parameters, void *userdata)
 
 ADAPTER_HANDLER(adapter_run);
+ADAPTER_HANDLER(adapter_attach);
 ADAPTER_HANDLER(adapter_get);
 ADAPTER_HANDLER(adapter_list);
 ADAPTER_HANDLER(adapter_wait);

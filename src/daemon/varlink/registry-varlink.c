@@ -11,6 +11,7 @@
 
 static const VarlinkMethod methods[] = {
         { "Run", adapter_run, 0 },
+        { "Attach", adapter_attach, 0 },
         { "Get", adapter_get, 0 },
         { "List", adapter_list, VARLINK_METHOD_ALONE },
         { "Wait", adapter_wait, 0 },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Run: the specification and the descriptors it names come beside the message; their indices are in the parameters. */
+/* Run and Attach: the specification and the descriptors it names come beside the message; their indices are in the parameters. */
 
 #include "daemon/service/parameters.h"
 #include "daemon/varlink/registry-varlink-internal.h"
@@ -10,9 +10,8 @@ static int take_fd(void *userdata, size_t index)
         return varlink_call_take_fd(ASSERT_PTR(userdata), index);
 }
 
-ADAPTER_HANDLER(adapter_run)
+static int submit(RegistryVarlink *v, VarlinkCall *call, json_t *parameters, bool attach)
 {
-        RegistryVarlink *v = ASSERT_PTR(userdata);
         _cleanup_free_ char *metadata = NULL;
         _cleanup_free_ gid_t *groups = NULL;
         ReeveError e = REEVE_ERROR_NULL;
@@ -20,6 +19,7 @@ ADAPTER_HANDLER(adapter_run)
 
         if (run_parameters_parse(parameters, take_fd, call, &q, &metadata, &e) < 0)
                 return varlink_call_reeve_error(call, &e);
+        q.attach = attach;
         Pending *pending = pending_new(v, call);
         if (!pending) {
                 run_request_drop(&q);
@@ -31,4 +31,14 @@ ADAPTER_HANDLER(adapter_run)
                 caller.groups = groups;
         service_run(v->service, &caller, &q, pending_reply_task, pending);
         return 0;
+}
+
+ADAPTER_HANDLER(adapter_run)
+{
+        return submit(ASSERT_PTR(userdata), call, parameters, false);
+}
+
+ADAPTER_HANDLER(adapter_attach)
+{
+        return submit(ASSERT_PTR(userdata), call, parameters, true);
 }

@@ -240,6 +240,28 @@ static int on_run(VarlinkCall *call, json_t *parameters, void *userdata)
         return r < 0 ? r : varlink_call_reply(call, json_pack("{s:O}", "task", fake.task));
 }
 
+/* As far as the client can see: nothing is moved. */
+static int on_attach(VarlinkCall *call, json_t *parameters, void *userdata)
+{
+        _cleanup_free_ char *text = NULL;
+        ReeveError error = REEVE_ERROR_NULL;
+        _cleanup_(spec_done) Spec s = { 0 };
+        size_t size;
+        uid_t author;
+
+        if (find_answer(call, parameters))
+                return on_canned(call, parameters, userdata);
+        _cleanup_fd_ int memfd = varlink_call_take_fd(call, 0);
+        if (spec_open(memfd, &author, &text, &size, &error) < 0 || spec_parse(&s, text, size, &error) < 0)
+                return varlink_call_reeve_error(call, &error);
+        json_t *spec = spec_to_json(&s, author);
+        json_object_set_new(spec, "attach",
+                            json_pack("{s:i, s:I, s:b}", "pid", (int)s.attach.pid, "start",
+                                      (json_int_t)s.attach.start, "children", s.attach.children));
+        log_call(call, parameters, spec);
+        return varlink_call_reply(call, json_pack("{s:o}", "task", new_task(&s, parameters)));
+}
+
 static int on_wait(VarlinkCall *call, json_t *parameters, void *userdata)
 {
         const char *id = json_get_string(parameters, "task_id");
@@ -262,6 +284,7 @@ static int on_end_task(VarlinkCall *call, json_t *parameters, void *userdata)
 
 static const VarlinkMethod methods[] = {
         { "Run", on_run, 0 },
+        { "Attach", on_attach, 0 },
         { "Get", on_canned, 0 },
         { "List", on_canned, 0 },
         { "Wait", on_wait, 0 },
@@ -269,6 +292,7 @@ static const VarlinkMethod methods[] = {
         { "Freeze", on_canned, 0 },
         { "Thaw", on_canned, 0 },
         { "Cancel", on_end_task, 0 },
+        { "Extend", on_canned, 0 },
         { "Snapshots", on_canned, 0 },
         { "Verifications", on_canned, 0 },
         { "Output", on_canned, 0 },

@@ -79,9 +79,9 @@ class Case(unittest.TestCase):
         lines = [json.loads(line) for line in self.log.read_text().splitlines()]
         return [line["parameters"] for line in lines if line["method"] == method]
 
-    def spec(self):
+    def spec(self, method="Run"):
         lines = [json.loads(line) for line in self.log.read_text().splitlines()]
-        return [line["spec"] for line in lines if line["method"] == "Run"][-1]
+        return [line["spec"] for line in lines if line["method"] == method][-1]
 
 
 class Look(Case):
@@ -336,7 +336,7 @@ class Run(Case):
                    "--property=CPUQuota=50%", "-p", "LimitNOFILE=64:128", "--nice=3", "-E", "A=1", "-E", "SECRET",
                    "-E", "NOT_SET_ANYWHERE", "-d", "/usr", "env", "x=1", "true")
         self.assertEqual(self.calls("Run"), [{
-            "spec": 0, "stdio": [], "subsystem": "ml", "task_type": "train", "title": "T", "description": "D",
+            "spec": 0, "subsystem": "ml", "task_type": "train", "title": "T", "description": "D",
             "created_by": "C", "priority": 7, "backend": "process", "metadata": {"a": [1]}}])
         spec = self.spec()
         self.assertRegex(spec["task"], r"^ml_train_[0-9a-z]{12}$")
@@ -369,7 +369,7 @@ class Run(Case):
     def test_defaults(self):
         self.serve(Output=[NO_OUTPUT])
         self.reeve("run", "-q", "/bin/true", cwd=self.path)
-        self.assertEqual(self.calls("Run"), [{"spec": 0, "stdio": [], "subsystem": "user", "task_type": "true",
+        self.assertEqual(self.calls("Run"), [{"spec": 0, "subsystem": "user", "task_type": "true",
                                               "title": "true"}])
         self.assertEqual(self.spec()["cwd"], str(self.path))
 
@@ -433,6 +433,62 @@ class Run(Case):
         child.communicate()
         self.assertEqual(child.returncode, 130)
         self.assertEqual(self.calls("Cancel")[0]["task_id"], "t4")
+
+
+class Attach(Case):
+    """What is found out about a process, and asked for in its name."""
+
+    def process(self):
+        child = subprocess.Popen(["sh", "-c", "echo up; read line", "a name"], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, cwd="/usr")
+        self.addCleanup(child.wait)
+        self.addCleanup(child.stdin.close)
+        self.addCleanup(child.stdout.close)
+        self.assertEqual(child.stdout.readline(), b"up\n")
+        return child.pid
+
+    def test_what_is_asked_for(self):
+        self.serve()
+        pid = self.process()
+        out, err = self.reeve("attach", "-c", "-S", "ml", "-T", "train", "--title=T", "--description=D", "--created-by=C",
+                              "--priority=7", '--metadata={"a": [1]}', "--sla=1h", "-p", "MemoryMax=64M",
+                              "-p", "TimeoutStopSec=3", str(pid))
+        self.assertRegex(out, r"^ml_train_[0-9a-z]{12}\n$")
+        self.assertEqual(err, "")
+        self.assertEqual(self.calls("Attach"), [{
+            "spec": 0, "subsystem": "ml", "task_type": "train", "title": "T", "description": "D", "created_by": "C",
+            "priority": 7, "metadata": {"a": [1]}, "sla": "1h"}])
+        spec = self.spec("Attach")
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            start = int(f.read().rpartition(")")[2].split()[19])
+        self.assertEqual(spec["attach"], {"pid": pid, "start": start, "children": True})
+        self.assertEqual((spec["argv"], spec["cwd"]), (["sh", "-c", "echo up; read line", "a name"], "/usr"))
+        self.assertEqual((spec["author"], spec["uid"], spec["gid"]), (os.geteuid(), os.geteuid(), os.getegid()))
+        self.assertEqual((spec["limits"], spec["env"], spec["stdio"]), ({"MemoryMax": "67108864"}, [], [0, 0, 0]))
+
+    def test_defaults(self):
+        self.serve()
+        one, two = self.process(), self.process()
+        out, _ = self.reeve("attach", str(one), str(two))
+        self.assertEqual(len(out.splitlines()), 2)
+        self.assertEqual(self.calls("Attach"), 2 * [{"spec": 0, "subsystem": "user", "task_type": "sh", "title": "sh"}])
+        self.assertFalse(self.spec("Attach")["attach"]["children"])
+        task = json.loads(self.reeve("attach", "-j", "--id=t1", str(one))[0])
+        self.assertEqual(task["task_id"], "t1")
+
+    def test_refusals(self):
+        refusal = {"error": "io.reeve.Registry.PermissionDenied", "parameters": {"message": "not yours", "field": "pid"}}
+        self.serve(Attach=[refusal])
+        pid = str(self.process())
+        self.assertEqual(self.reeve("attach", pid, status=77), ("", "reeve: pid: not yours\n"))
+        for args, status, text in (
+                (("1",), 64, "'1' is not the id of a process"), (("x",), 64, "'x' is not"), ((), 64, "argument is missing"),
+                (("--id=x", pid, pid), 64, "--id is for one process"), (("4194305",), 65, "there is no process 4194305"),
+                (("--metadata=[]", pid), 64, "no object"), (("--priority=11", pid), 64, "from 1 to 10"),
+                (("-p", "LimitNOFILE=5", pid), 64, "how a command is started"), (("-p", "Nice=5", pid), 64, "Nice"),
+                (("-p", "IPAddressDeny=any", pid), 64, "IPAddressDeny"), (("-p", "Environment=A=1", pid), 64, "started")):
+            self.assertIn(text, self.reeve("attach", *args, status=status)[1], args)
+        self.assertEqual(len(self.calls("Attach")), 1)
 
 
 class Replaced(Case):

@@ -68,6 +68,7 @@ def walk(reeve, recorder):
     task = reeve.submit(c, ["/bin/sh", "-c", "echo ready; exec sleep 1000"])
     recorder.keep("Run", c.reply())
     one = {"task_id": task}
+    recorder.call("Attach", spec=0, subsystem="test", task_type="check")  # InvalidArgument; test_attach.py has the replies
     with reeve.connect() as other:
         live = Recorder(other)
         live.stream("Monitor", lambda r: r["topic"] == "task.usage", task_id=task, usage=True)

@@ -320,10 +320,11 @@ int order_authorize(Fixture *f, Order *o)
 
 static sd_bus_message *launch_message(Fixture *f, Order *o)
 {
+        const char *method = o->method ?: o->spec.attach.pid > 0 ? "Adopt" : "Launch";
         sd_bus_message *m = NULL;
 
         assert_true(sd_bus_message_new_method_call(f->bus, &m, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE,
-                                                   "Launch") >= 0);
+                                                   method) >= 0);
         assert_true(sd_bus_message_append(m, "h", o->spec_fd) >= 0);
         assert_true(sd_bus_message_append_array(m, 'y', o->ticket, sizeof(o->ticket)) >= 0);
         assert_true(sd_bus_message_append(m, "u", o->attempt) >= 0);
@@ -423,7 +424,7 @@ void order_start(Fixture *f, Order *o)
         if (order_authorize(f, o) < 0)
                 fail_msg("Authorize: %s: %s", o->error.name, o->error.message);
         if (order_launch(f, o) < 0)
-                fail_msg("Launch: %s: %s", o->error.name, o->error.message);
+                fail_msg("Launch or Adopt: %s: %s", o->error.name, o->error.message);
 }
 
 static const char *order_name(const Order *o)

@@ -49,6 +49,7 @@ typedef struct Order {
         uint64_t output_cap;
         const char *added_env;                /* or NULL */
         const char *wanted_backend;           /* or NULL */
+        const char *method;                   /* NULL: Adopt if the specification attaches, else Launch */
         const char *limit_name, *limit_value; /* added by reeved, or NULL */
         const char *added_name, *added_type;  /* "s" or "a(ss)": an entry of any name, or NULL */
         int fds[3];

@@ -316,16 +316,6 @@ static void test_unenforceable_limit(void **state)
         assert_int_equal(r->exit_value, 0);
 }
 
-/* The launcher adopts tasks of killed keepers by itself; nobody can have it adopt a process. */
-static void test_adopt(void **state)
-{
-        _cleanup_order_ Order *o = order_new("true");
-
-        assert_true(order_call(*state, o, "Adopt", "i", 1) < 0);
-        assert_string_equal(o->error.name, SD_BUS_ERROR_UNKNOWN_METHOD);
-        assert_false(order_has_record(*state, o));
-}
-
 /* Without a cgroup of its own a task would escape its user's share. */
 static void test_backend_without_cgroup(void **state)
 {
@@ -594,7 +584,6 @@ int main(void)
                 TEST(test_swapped_stdio),
                 TEST(test_added_environment),
                 TEST(test_replay),
-                TEST(test_adopt),
                 TEST(test_backend_without_cgroup),
                 TEST(test_unenforceable_limit),
                 TEST(test_properties_for_nobody),

@@ -135,12 +135,30 @@ static void test_bool_mode_signal(void **state _unused_)
         assert_int_equal(parse_signal("term", &s), -EINVAL);
 }
 
+static void test_hex(void **state _unused_)
+{
+        static const char *const bad[] = { "", "0", "0a1", "0a1b0", "0a1g", " a1b", "0a 1", "0x1b" };
+        uint8_t bytes[2] = { 7, 7 };
+
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                assert_errno(parse_hex(bad[i], bytes, 2), -EINVAL, bad[i]);
+        assert_int_equal(bytes[0], 7); /* left alone */
+        assert_int_equal(parse_hex("0a1B", bytes, 2), 0);
+        assert_int_equal(bytes[0], 0x0a);
+        assert_int_equal(bytes[1], 0x1b);
+        assert_int_equal(parse_hex("", bytes, 0), 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_u64),       cmocka_unit_test(test_i64),
-                cmocka_unit_test(test_bytes),     cmocka_unit_test(test_span),
-                cmocka_unit_test(test_permyriad), cmocka_unit_test(test_bool_mode_signal),
+                cmocka_unit_test(test_hex),
+                cmocka_unit_test(test_u64),
+                cmocka_unit_test(test_i64),
+                cmocka_unit_test(test_bytes),
+                cmocka_unit_test(test_span),
+                cmocka_unit_test(test_permyriad),
+                cmocka_unit_test(test_bool_mode_signal),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,6 +184,15 @@ static void test_bytes_format(void **state _unused_)
         assert_string_equal(bytes_format(1023, tiny, sizeof(tiny)), "10"); /* cut, terminated */
 }
 
+static void test_hex(void **state _unused_)
+{
+        static const uint8_t bytes[] = { 0x00, 0x9a, 0xff, 0x5b };
+        char text[2 * sizeof(bytes) + 1];
+
+        assert_string_equal(hex_format(bytes, sizeof(bytes), text), "009aff5b");
+        assert_string_equal(hex_format(bytes, 0, text), "");
+}
+
 static void test_vectors(void **state _unused_)
 {
         _cleanup_(strv_freep) char **v = NULL;
@@ -206,11 +215,17 @@ static void test_vectors(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_compare),      cmocka_unit_test(test_utf8),
-                cmocka_unit_test(test_control),      cmocka_unit_test(test_buffer),
-                cmocka_unit_test(test_buffer_grows), cmocka_unit_test(test_buffer_too_large),
-                cmocka_unit_test(test_buffer_take),  cmocka_unit_test(test_bytes_format),
-                cmocka_unit_test(test_vectors),      cmocka_unit_test(test_repair),
+                cmocka_unit_test(test_hex),
+                cmocka_unit_test(test_compare),
+                cmocka_unit_test(test_utf8),
+                cmocka_unit_test(test_control),
+                cmocka_unit_test(test_buffer),
+                cmocka_unit_test(test_buffer_grows),
+                cmocka_unit_test(test_buffer_too_large),
+                cmocka_unit_test(test_buffer_take),
+                cmocka_unit_test(test_bytes_format),
+                cmocka_unit_test(test_vectors),
+                cmocka_unit_test(test_repair),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -162,6 +162,92 @@ static void test_open(void **state _unused_)
         assert_int_equal(proc_exit_status(-EBADF, &status), 0);
 }
 
+static void test_end_of_stat(void **state)
+{
+        const Tree *t = *state;
+        ProcStat st;
+
+        put(t, "9", "stat",
+            "9 (kworker) Z 2 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 77 0 0 1 0 0 0 0 0 0 0 0 0 0 0 0 17 "
+            "0 0 0 "
+            "0 0 0 0 0 0 0 0 0 0 1792\n");
+        assert_int_equal(proc_stat(t->fd, 9, &st), 0);
+        assert_true(st.flags & PROC_FLAG_KTHREAD);
+        assert_true(WIFEXITED(st.exit_status));
+        assert_int_equal(WEXITSTATUS(st.exit_status), 7);
+}
+
+static void test_ids(void **state)
+{
+        static const char *const bad[] = { "", "Name:\tx\n", "Name:\tx\nUid:\t1\t2\t3\nGid:\t5\t6\t7\t8\n",
+                                           "Name:\tx\nUid:\t1\t2\t3\t4\n", "Uid:\t1\t2\t3\t4\n" };
+        const Tree *t = *state;
+        ProcIds ids;
+
+        assert_int_equal(proc_ids(t->fd, 7, &ids), -ESRCH);
+        /* The kernel writes a newline of the name as two characters. */
+        put(t, "7", "status",
+            "Name:\tx\\nUid:\t0\t0\t0\t0\nState:\tS\nUid:\t1\t2\t3\t4294967294\nGid:\t5\t6\t7\t8\n");
+        assert_int_equal(proc_ids(t->fd, 7, &ids), 0);
+        for (size_t i = 0; i < 4; i++) {
+                assert_int_equal(ids.uid[i], i < 3 ? i + 1 : 4294967294);
+                assert_int_equal(ids.gid[i], i + 5);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                put(t, "7", "status", bad[i]);
+                assert_errno(proc_ids(t->fd, 7, &ids), -EBADMSG, bad[i]);
+        }
+}
+
+static void test_cgroup(void **state)
+{
+        static const struct {
+                const char *text, *path;
+                int result;
+        } cases[] = {
+                { "0::/\n", "/", 0 },
+                { "9:name=systemd:/x\n1:cpu:/0::/y\n0::/a/b c\n", "/a/b c", 0 },
+                { "9:name=systemd:/x\n", NULL, -ENODATA },
+                { "", NULL, -ENODATA },
+                { "0::\n", NULL, -EBADMSG },
+                { "0::/0123456789012345678901234567890\n", NULL, -E2BIG },
+        };
+        const Tree *t = *state;
+        char path[32];
+
+        assert_int_equal(proc_cgroup(t->fd, 7, path, sizeof(path)), -ESRCH);
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                put(t, "7", "cgroup", cases[i].text);
+                assert_errno(proc_cgroup(t->fd, 7, path, sizeof(path)), cases[i].result, cases[i].text);
+                if (cases[i].path)
+                        assert_string_equal(path, cases[i].path);
+        }
+}
+
+/* On the real tree: a child of this test, and itself. */
+static void test_owner_and_namespaces(void **state _unused_)
+{
+        uid_t owner = 12345;
+
+        _cleanup_fd_ int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(proc_owner(fd, 0, &owner), 0);
+        assert_int_equal(owner, geteuid());
+        assert_int_equal(proc_owner(fd, 2147483647, &owner), -ESRCH);
+        assert_int_equal(proc_shares_namespace(fd, getpid(), "pid"), 1);
+        assert_int_equal(proc_shares_namespace(fd, getpid(), "user"), 1);
+        assert_int_equal(proc_shares_namespace(fd, 2147483647, "pid"), -ESRCH);
+}
+
+static void test_put_u64(void **state _unused_)
+{
+        char text[21];
+
+        assert_ptr_equal(proc_put_u64(text, 0), text + 1);
+        assert_string_equal(text, "0");
+        proc_put_u64(text, UINT64_MAX);
+        assert_string_equal(text, "18446744073709551615");
+}
+
 static void test_oom_score_adj(void **state)
 {
         const Tree *t = *state;
@@ -182,6 +268,11 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_stat, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_stat_bad, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_end_of_stat, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_ids, set_up, tear_down),
+                cmocka_unit_test_setup_teardown(test_cgroup, set_up, tear_down),
+                cmocka_unit_test(test_owner_and_namespaces),
+                cmocka_unit_test(test_put_u64),
                 cmocka_unit_test_setup_teardown(test_io, set_up, tear_down),
                 cmocka_unit_test_setup_teardown(test_family, set_up, tear_down),
                 cmocka_unit_test(test_open),

@@ -291,6 +291,101 @@ static void test_stdio_kinds(void **state _unused_)
         }
 }
 
+#define BOOT "0123456789abcdef0123456789ABCDEF"
+
+/* A process that runs: its fields, with `changed` in the place of the one with the same key, or added in front of `before`. */
+static int parse_attached(const char *changed, const char *before, Spec *s, Buffer *b, ReeveError *reterr)
+{
+        static const char *const plain[] = {
+                "reeve-spec=1", "task=t",       "attempts=1",   "uid=1000",
+                "gid=1000",     "cwd=/tmp",     "umask=0",      "nice=0",
+                "stdio=0:null", "stdio=1:null", "stdio=2:null", "attach=4711:1630547:" BOOT,
+                "arg=a shell",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(plain); i++) {
+                bool here = before && string_after(plain[i], before);
+                size_t key = strcspn(plain[i], plain[i][0] == 's' ? ":" : "=");
+                bool replaced = changed && !before && strncmp(plain[i], changed, key + 1) == 0;
+
+                if (here)
+                        assert_int_equal(buffer_append(b, changed, strlen(changed) + 1), 0);
+                const char *field = replaced ? changed : plain[i];
+                assert_int_equal(buffer_append(b, field, strlen(field) + 1), 0);
+        }
+        *reterr = REEVE_ERROR_NULL;
+        return spec_parse(s, b->data, b->size, reterr);
+}
+
+static void test_attach(void **state _unused_)
+{
+        static const uint8_t boot[] = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,
+                                        0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef };
+        ReeveError e;
+
+        for (int children = 0; children < 2; children++) {
+                const char *field = children ? "attach=4711:1630547:" BOOT ":children" : NULL;
+                _cleanup_buffer_ Buffer b = { 0 };
+                _cleanup_free_ char *text = NULL;
+                Spec s, again;
+                size_t size;
+
+                assert_ok(parse_attached(field, NULL, &s, &b, &e), e);
+                assert_int_equal(s.attach.pid, 4711);
+                assert_int_equal(s.attach.start, 1630547);
+                assert_memory_equal(s.attach.boot_id, boot, sizeof(boot));
+                assert_int_equal(s.attach.children, children);
+                assert_ok(spec_format(&s, &text, &size, &e), e);
+                assert_ok(spec_parse(&again, text, size, &e), e);
+                assert_memory_equal(&again.attach, &s.attach, sizeof(s.attach));
+                spec_done(&again);
+                spec_done(&s);
+        }
+}
+
+static void test_attach_bad(void **state _unused_)
+{
+        static const struct {
+                const char *field, *before, *key;
+        } bad[] = {
+                { "attach=1:2:" BOOT, NULL, "attach" },
+                { "attach=0:2:" BOOT, NULL, "attach" },
+                { "attach=-5:2:" BOOT, NULL, "attach" },
+                { "attach=2147483648:2:" BOOT, NULL, "attach" },
+                { "attach=5:-2:" BOOT, NULL, "attach" },
+                { "attach=5:2:" BOOT "0", NULL, "attach" },
+                { "attach=5:2:0123456789abcdef0123456789abcdeg", NULL, "attach" },
+                { "attach=5:2:" BOOT ":child", NULL, "attach" },
+                { "attach=5:2:" BOOT ":children:children", NULL, "attach" },
+                { "attach=5:2:", NULL, "attach" },
+                { "attach=5:2", NULL, "attach" },
+                { "attach=", NULL, "attach" },
+                { "attach=5:18446744073709551615000000000000000000000000000000000000:" BOOT ":children",
+                  NULL, "attach" },
+                { "attempts=2", NULL, "attempts" },
+                { "stdio=1:output", NULL, "stdio" },
+                { "stdio=2:journal", NULL, "stdio" },
+                { "stdio=0:fd:1:2:3", NULL, "stdio" },
+                { "groups=4", "cwd=", "groups" },
+                { "oom-score-adjust=5", "stdio=0", "oom-score-adjust" },
+                { "rlimit=CORE:0:0", "stdio=0", "rlimit" },
+                { "slice=x.slice", "attach=", "slice" },
+                { "env=A=b", "arg=", "env" },
+        };
+        ReeveError e;
+
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                _cleanup_buffer_ Buffer b = { 0 };
+                Spec s;
+
+                if (parse_attached(bad[i].field, bad[i].before, &s, &b, &e) >= 0)
+                        fail_msg("'%s' was accepted", bad[i].field);
+                if (!streq(e.field, bad[i].key))
+                        fail_msg("'%s': expected field %s, got %s: %s", bad[i].field, bad[i].key, e.field,
+                                 e.text);
+        }
+}
+
 /* What is required is missed, what is optional is not. */
 static void test_missing(void **state _unused_)
 {
@@ -664,7 +759,8 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_full),           cmocka_unit_test(test_least),
                 cmocka_unit_test(test_bad_values),     cmocka_unit_test(test_missing),
-                cmocka_unit_test(test_stdio_kinds),    cmocka_unit_test(test_order),
+                cmocka_unit_test(test_stdio_kinds),    cmocka_unit_test(test_attach),
+                cmocka_unit_test(test_attach_bad),     cmocka_unit_test(test_order),
                 cmocka_unit_test(test_repeated),       cmocka_unit_test(test_not_a_spec),
                 cmocka_unit_test(test_maxima),         cmocka_unit_test(test_groups_maximum),
                 cmocka_unit_test(test_size_maximum),   cmocka_unit_test(test_round_trip),

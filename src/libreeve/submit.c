@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The memfd is made and sealed by the author's own process, which is what lets the launcher believe who wrote it. The
+ * id is chosen before anything is sent and the bytes never change after, so the request may be made twice: a registry
+ * that was replaced between accepting it and answering finds the task by its id and answers with it. */
+
+#include "libreeve/submit.h"
+
+#include <errno.h>
+
+#include "basic/fd.h"
+#include "basic/strings.h"
+#include "common/clock.h"
+#include "common/json/json.h"
+#include "libreeve/command.h"
+
+#define DEFAULT_SUBSYSTEM "user"
+#define TITLE_MAX         1024
+#define PATIENCE_USEC     (10 * USEC_PER_SEC)
+
+_Static_assert(REEVE_TASK_ID_SIZE == TASK_ID_MAX + 1, "the public header has the size of an id");
+
+static void submission_done(Submission *w)
+{
+        json_decref(w->parameters);
+        fd_close(w->fds[0]);
+}
+
+static int check_name(const char *field, const char *name, ReeveError *reterr)
+{
+        return task_name_is_valid(name) ? 0
+                                        : reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, field,
+                                                          "'%.100s' is not 1 to %d letters, digits, '_' and "
+                                                          "'-' that begin with a letter or digit",
+                                                          name, TASK_NAME_MAX);
+}
+
+/* Checks the names, and chooses the id if the caller did not. */
+static int choose_id(const ReeveRun *run, const char *subsystem, const char *task_type, char *ret,
+                     ReeveError *reterr)
+{
+        int r = check_name("subsystem", subsystem, reterr);
+        if (r >= 0)
+                r = check_name("task_type", task_type, reterr);
+        if (r < 0)
+                return r;
+
+        if (!run->task_id) {
+                r = task_id_make(subsystem, task_type, clock_realtime(clock_system()), ret);
+                return r < 0 ? reeve_error_errno(reterr, r, "task_id", "cannot make an id") : 0;
+        }
+        if (!task_id_is_valid(run->task_id))
+                return reeve_error_set(
+                                reterr, REEVE_ERROR_INVALID_ARGUMENT, "task_id",
+                                "'%.140s' is not 1 to %d letters, digits, '_' and '-' that begin with "
+                                "a letter or digit",
+                                run->task_id, TASK_ID_MAX);
+        strcpy(ret, run->task_id);
+        return 0;
+}
+
+/* The parameters, with the title that is the command's name unless another is given. */
+static int fill_parameters(Submission *w, const ReeveRun *run, const char *subsystem, const char *task_type,
+                           ReeveError *reterr)
+{
+        _cleanup_free_ char *title =
+                        run->title ? strdup(run->title) : command_title(run->argv[0], TITLE_MAX);
+        _cleanup_json_ json_t *p = json_pack("{s:i, s:s, s:s}", "spec", 0, "subsystem", subsystem,
+                                             "task_type", task_type);
+        const struct {
+                const char *name, *value;
+        } texts[] = {
+                { "title", title },
+                { "description", run->description },
+                { "created_by", run->created_by },
+                { "backend", w->backend },
+                { "sla", run->sla },
+        };
+
+        if (!title || !p)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                if (texts[i].value && !utf8_is_valid(texts[i].value, strlen(texts[i].value)))
+                        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, texts[i].name,
+                                               "the text is not valid UTF-8");
+                if (json_set_string(p, texts[i].name, texts[i].value) < 0)
+                        return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
+        }
+        if (run->priority != 0 && json_set_integer(p, "priority", run->priority) < 0)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
+        if (run->metadata && json_object_set(p, "metadata", run->metadata) < 0)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
+        if (w->n_fds > 1 && json_object_set_new(p, "stdio", json_array()) < 0)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
+        for (size_t i = 1; i < w->n_fds; i++)
+                if (json_array_append_new(json_object_get(p, "stdio"), json_integer((json_int_t)i)) < 0)
+                        return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
+        w->parameters = TAKE_PTR(p);
+        return 0;
+}
+
+static int write_spec(const ReeveRun *run, Submission *w, submit_fill_t fill, const void *userdata,
+                      ReeveError *reterr)
+{
+        _cleanup_(request_done) Request q = { 0 };
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+
+        int r = fill(&q, run, w, userdata, reterr);
+        if (r >= 0)
+                r = spec_format(&q.spec, &text, &size, reterr);
+        return r < 0 ? r : spec_seal(text, size, w->fds, reterr);
+}
+
+static int send_once(ReeveConnection *c, const Submission *w, const char *method, json_t **ret,
+                     ReeveError *reterr)
+{
+        VarlinkClient *client;
+
+        int r = connection_client(c, &client, reterr);
+        if (r < 0)
+                return r;
+        r = varlink_client_send(client, method, w->parameters, 0, w->fds, w->n_fds, reterr);
+        if (r < 0)
+                return connection_broken(r, reterr);
+        return reeve_next(c, USEC_INFINITY, ret, NULL, reterr);
+}
+
+int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_fill_t fill,
+           const void *userdata, char *ret_id, json_t **ret_task, ReeveError *reterr)
+{
+        _cleanup_(submission_done) Submission w = { .fds = { -EBADF }, .n_fds = 1 };
+        _cleanup_json_ json_t *reply = NULL;
+        char type[TASK_NAME_MAX + 1];
+
+        assert(c);
+        assert(method);
+        assert(run);
+        assert(fill);
+
+        if (!run->task_type)
+                command_task_type(run->argv && run->argv[0] ? run->argv[0] : "", type);
+        const char *task_type = run->task_type ?: type, *subsystem = run->subsystem ?: DEFAULT_SUBSYSTEM;
+
+        int r = choose_id(run, subsystem, task_type, w.task_id, reterr);
+        if (r >= 0)
+                r = write_spec(run, &w, fill, userdata, reterr);
+        if (r >= 0)
+                r = fill_parameters(&w, run, subsystem, task_type, reterr);
+        if (r < 0)
+                return r;
+        if (ret_id)
+                strcpy(ret_id, w.task_id);
+
+        r = send_once(c, &w, method, &reply, reterr);
+        if (r == -ECONNRESET && reeve_reconnect(c, PATIENCE_USEC, reterr) >= 0)
+                r = send_once(c, &w, method, &reply, reterr);
+        if (r < 0)
+                return r;
+        if (ret_task)
+                *ret_task = json_incref(json_object_get(reply, "task"));
+        return 0;
+}
