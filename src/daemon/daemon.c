@@ -160,6 +160,11 @@ static void on_ladder_step(const TaskRow *task, const LadderStep *step, void *us
         journal_ladder_step(userdata, task, &s);
 }
 
+static void on_hook_said(const TaskRow *hook, const char *text, void *userdata)
+{
+        journal_hook_said(userdata, hook, text);
+}
+
 static void on_launcher_away(void *userdata)
 {
         journal_launcher_away(userdata);
@@ -187,6 +192,7 @@ static void open_journal(Daemon *d, sd_event *event, ServiceReports *ret)
                 *ret = (ServiceReports){ .task_ended = on_task_ended,
                                          .task_not_stored = on_task_not_stored,
                                          .launcher_away = on_launcher_away,
+                                         .hook_said = on_hook_said,
                                          .policy_refused = on_policy_refused,
                                          .log_signed = on_log_signed,
                                          .ladder_step = on_ladder_step,

@@ -37,6 +37,7 @@
 #define ID_NOT_STORED    "1ed67137edc746a78f5985bb5d950ef1"
 #define ID_LAUNCHER_AWAY "c450713c0abc46c1824d669cfa249a9d"
 #define ID_POLICY        "5b0c7d3f6a4e4f6f9d0a41c6b7a3e852"
+#define ID_HOOK          "0d6f1c4e7a8b4c02b9a7e6f1d2c3b4a5"
 #define ID_LOG_SIGNED    "a11316bbb8b34fbfa86308a4331a4f0e"
 
 typedef struct Entry {
@@ -234,6 +235,13 @@ static int add_task(Entry *e, const TaskRow *t)
                 r = add_format(e, "REEVE_DURATION_USEC", "%llu", (unsigned long long)t->duration_usec);
         if (r >= 0)
                 r = add_exit(e, t);
+        if (r >= 0 && t->verification != VERIFICATION_NONE) {
+                r = add_text(e, "REEVE_VERIFICATION_STATUS", verification_status_name(t->verification));
+                if (r >= 0)
+                        r = add_format(e, "REEVE_VERIFICATION_PASSES", "%u", t->verification_passes);
+                if (r >= 0)
+                        r = add_format(e, "REEVE_VERIFICATION_FAILURES", "%u", t->verification_failures);
+        }
         return r >= 0 ? add_usage(e, &t->usage) : r;
 }
 
@@ -332,6 +340,21 @@ void journal_ladder_step(Journal *j, const TaskRow *task, const JournalStep *ste
                          : add_format(e, "MESSAGE", "%s: step %u (%s) of its ladder: %s", task->task_id,
                                       step->number, step->what, step->state);
         if (r < 0 || add_step(e, step) < 0 || add_task(e, task) < 0)
+                count_dropped(j, ENOMEM);
+        else
+                submit(j, TAKE_PTR(e));
+}
+
+void journal_hook_said(Journal *j, const TaskRow *hook, const char *text)
+{
+        assert(hook);
+        assert(text);
+
+        if (!j)
+                return;
+        bool good = hook->status == TASK_COMPLETED;
+        _cleanup_(entry_freep) Entry *e = entry_new(ID_HOOK, good ? LOG_INFO : LOG_WARNING);
+        if (!e || add_text(e, "MESSAGE", text) < 0 || add_task(e, hook) < 0)
                 count_dropped(j, ENOMEM);
         else
                 submit(j, TAKE_PTR(e));

@@ -35,6 +35,8 @@ typedef struct JournalStep {
 } JournalStep;
 void journal_ladder_step(Journal *j, const TaskRow *task, const JournalStep *step);
 void journal_task_not_stored(Journal *j, const TaskRow *task, const ReeveError *error);
+/* What a hook wrote (text). */
+void journal_hook_said(Journal *j, const TaskRow *hook, const char *text);
 void journal_launcher_away(Journal *j);
 /* Files that do not load: what was in force stays. */
 void journal_policy_refused(Journal *j, const ReeveError *error);

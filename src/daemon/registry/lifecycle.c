@@ -177,6 +177,23 @@ void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec)
                 end_by_exit(t, a);
 }
 
+void task_next_attempt(Task *t, const AttemptRow *a)
+{
+        assert(t);
+        assert(a);
+
+        if (t->row.status == TASK_PENDING)
+                move(t, TASK_ACTIVE);
+        set_place(t, a);
+        set_exit(t, a);
+        if (t->row.started_realtime == 0)
+                t->row.started_realtime = a->started_realtime;
+        t->row.usage = a->usage;
+        t->row.pid = 0;
+        t->row.frozen = false;
+        move(t, TASK_PENDING);
+}
+
 void task_verified(Task *t, bool fails, usec_t realtime)
 {
         assert(t);

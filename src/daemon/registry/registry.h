@@ -56,6 +56,7 @@ struct Task {
         bool sampled; /* the sampler knows it */
         NetRef net;   /* of the network counters of the attempt that runs */
 
+        struct ServiceHook *hook;                 /* of the service; NULL: it is no hook */
         struct ServiceVerification *verification; /* of the service, while the task is verifying */
 };
 
@@ -100,6 +101,9 @@ void task_started(Task *t, const AttemptRow *a, usec_t started_boottime);
  * usage becomes the task's account. What is verifying afterwards is moved on by task_verified(), at once if there is
  * nothing to verify. */
 void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec);
+
+/* active -> pending: the attempt did not succeed, and is followed by another one. It becomes the row's, as if it were the last. */
+void task_next_attempt(Task *t, const AttemptRow *a);
 
 /* verifying -> completed, or with `fails` -> failed/verification. row.verification and its counts are the caller's to set before,
  * and so is the message of a failure. `realtime` 0: the task has its time of completion already. */

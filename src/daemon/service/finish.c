@@ -130,6 +130,7 @@ static void on_end_committed(const ReeveError *error, int64_t last_event, void *
         if (s->reports.task_ended)
                 s->reports.task_ended(&t->row, s->reports.userdata);
         service_answer_waits(s, t, NULL);
+        service_hook_ended(s, t);
         if (t->row.attempt > 0)
                 launcher_client_forget(s->launcher, t->row.task_id, t->row.attempt);
         service_release_ladder(s, t);
@@ -218,6 +219,10 @@ static int finish(Service *s, Task *t, const Record *record)
                 task_set_message(t, "%s", e.text);
         }
         keep_sampled(t, &a);
+        if (service_hook_tries_again(s, t, &a)) {
+                attempt_row_done(&a);
+                return 1;
+        }
         service_sla_blame(s, t, record->ended_boottime_usec, killed_by(&a));
         task_attempt_ended(t, &a, record_duration(record));
         if (t->row.started_boottime == 0)

@@ -337,6 +337,7 @@ void service_release_task(Task *t)
 {
         assert(t);
         t->policy = task_policy_unref(t->policy);
+        service_release_hook(t);
 }
 
 /* ---- after a restart ---- */

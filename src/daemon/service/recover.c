@@ -120,7 +120,8 @@ int service_recover(Service *s, ReeveError *reterr)
                 if (r < 0)
                         break;
                 t->policy = service_recover_policy(policies, t->row.policy_hash, open_tasks[i].policy);
-                if (t->row.status == TASK_PENDING && restore_start(t, open_tasks + i) < 0)
+                service_recover_hook(s, t);
+                if (!t->hook && t->row.status == TASK_PENDING && restore_start(t, open_tasks + i) < 0)
                         log_debug("%s: cannot be launched any more", t->row.task_id);
                 service_sla_recover(s, t);
         }
@@ -163,7 +164,9 @@ static void push_pending(Service *s, Task *t)
                 service_carry_out_cancel(s, t);
         else if (!launcher_client_is_connected(s->launcher))
                 return; /* service_on_launcher_connected() comes back to it */
-        else if (t->spec_fd < 0 || !t->has_ticket)
+        else if (service_hook_pauses(t))
+                return; /* the end of the pause comes back to it */
+        else if (!t->hook && (t->spec_fd < 0 || !t->has_ticket))
                 service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_EXEC,
                                       "the descriptors that it was given died with the daemon before it was "
                                       "launched");
@@ -257,8 +260,15 @@ void service_look_at_stray(Service *s, const char *name)
 
         char task_id[TASK_ID_MAX + 1];
         unsigned attempt;
-        if (task_attempt_name_parse(name, task_id, &attempt) < 0 || registry_get(s->registry, task_id))
+        if (task_attempt_name_parse(name, task_id, &attempt) < 0)
                 return;
+        const Task *t = registry_get(s->registry, task_id);
+        if (t) {
+                /* One that was followed by another: only its Forget was lost. */
+                if (attempt < t->row.attempt + (t->row.status == TASK_PENDING))
+                        launcher_client_forget(s->launcher, task_id, attempt);
+                return;
+        }
         if (task_id_ends_in(task_id, "check")) {
                 service_verify_on_record(s, task_id, attempt);
                 return;

@@ -201,7 +201,7 @@ void service_launch(Service *s, Task *t)
         assert(s);
         assert(t);
         assert(t->row.status == TASK_PENDING);
-        assert(t->spec_fd >= 0 && t->has_ticket);
+        assert(t->hook || (t->spec_fd >= 0 && t->has_ticket));
 
         _cleanup_(task_op_freep) TaskOp *op = task_op_new(s, t);
         if (!op) {
@@ -226,7 +226,9 @@ void service_launch(Service *s, Task *t)
                 .attach = t->attaches,
         };
         t->launch_tries++;
-        if (launcher_client_launch(s->launcher, &q, on_launched, op, &error) < 0)
+        int r = t->hook ? service_launch_hook(s, t, on_launched, op, &error)
+                        : launcher_client_launch(s->launcher, &q, on_launched, op, &error);
+        if (r < 0)
                 return; /* no connection: service_on_launcher_connected() comes back to it */
         op = NULL;      /* on_launched() has it */
         t->doing |= TASK_DOING_LAUNCH;

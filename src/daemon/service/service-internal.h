@@ -7,6 +7,7 @@
  *     run.c      it is authorised, committed, launched                            pending -> active
  *     finish.c   its record says ended (or nothing will ever come): committed    -> completed, failed, cancelled, lost
  *     verify.c   what must be true of it is checked, verify-program.c: by programs       verifying -> completed, failed
+ *     hook.c     a hook goes this way too, without a specification and with more attempts
  *     control.c  signals, freezing, cancelling
  *     policy.c   the policy in force, and what of it applies to a task
  *     sla.c      its deadline, from acceptance to end; ladder.c does the steps on the way
@@ -68,9 +69,11 @@ struct Service {
         Prioq *kills;                /* cancelled tasks, by kill_boottime */
         sd_event_source *kill_timer; /* of the first of them */
         sd_event_source *sign_timer;
-        uint64_t signed_entries;      /* of the log, by the last checkpoint that was told of */
-        Sla *sla;                     /* the ladders of all open tasks */
-        HookRunner hooks;             /* run NULL: there is none */
+        uint64_t signed_entries; /* of the log, by the last checkpoint that was told of */
+        Sla *sla;                /* the ladders of all open tasks */
+        HookRunner hooks;        /* hook.c, unless a test has its own */
+        uid_t hook_uid;          /* of user reeve-hook; 0: nobody asked yet */
+        gid_t hook_gid;
         sd_event_source *retry_timer; /* tasks that wait for the launcher to make up its mind */
 
         ListLink held; /* ServiceHeld */
@@ -159,6 +162,30 @@ void service_verify_on_record(Service *s, const char *name, unsigned attempt);
 /* The checks that run are killed, and nothing comes of them any more. */
 void service_verify_drop(Task *t);
 void service_drop_verifications(Service *s);
+
+/* ---- program-name.c ---- */
+
+/* "<task>-<word><number>", the id under which a check or a hook of the task runs; of a very long id the beginning and a hash. */
+void service_program_name(const char *task_id, const char *word, size_t number,
+                          char ret[static TASK_ID_MAX + 1]);
+
+/* ---- hook.c ---- */
+
+/* HookRunner.run, with the Service as userdata. */
+int service_run_hook(const HookRequest *request, hook_done_t callback, void *hook_userdata, void *userdata,
+                     ReeveError *reterr);
+bool service_is_hook(const TaskRow *row);
+/* Has the hook's next attempt started; as launcher_client_launch(). */
+int service_launch_hook(Service *s, Task *t, launcher_launched_t callback, void *userdata,
+                        ReeveError *reterr);
+/* Does the next attempt of this pending hook have to wait yet? */
+bool service_hook_pauses(const Task *t);
+/* An attempt has ended: true if it was a hook's, and there will be another one. Then the attempt was committed. */
+bool service_hook_tries_again(Service *s, Task *t, const AttemptRow *a);
+/* The task's end was committed; if it is a hook, who asked for it is told. */
+void service_hook_ended(Service *s, Task *t);
+void service_recover_hook(Service *s, Task *t);
+void service_release_hook(Task *t);
 
 /* ---- snapshot.c ---- */
 int service_start_sampler(Service *s, ReeveError *reterr);

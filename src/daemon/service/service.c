@@ -93,7 +93,7 @@ int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr)
         s->instance = config->instance;
         s->settings = config->settings;
         s->reports = config->reports;
-        s->hooks = config->hooks;
+        s->hooks = config->hooks.run ? config->hooks : (HookRunner){ service_run_hook, s };
         s->started_boottime = clock_boottime(s->clock);
         s->cgroup_fd = s->net_fd = -EBADF;
         list_init(&s->monitors);

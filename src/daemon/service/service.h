@@ -42,6 +42,8 @@ typedef struct ServiceReports {
         void (*launcher_away)(void *userdata);
         void (*log_signed)(const char *note, uint64_t entries, void *userdata);
         void (*policy_refused)(const ReeveError *error, void *userdata);
+        /* The last attempt of a hook wrote this (text). */
+        void (*hook_said)(const TaskRow *hook, const char *text, void *userdata);
         /* A step of the task's ladder has come to its end, and that is durable. */
         void (*ladder_step)(const TaskRow *task, const LadderStep *step, void *userdata);
         void *userdata;
@@ -53,7 +55,7 @@ typedef struct ServiceConfig {
         Instance instance;
         Settings settings;
         ServiceReports reports;
-        HookRunner hooks; /* run NULL: steps that want a hook fail */
+        HookRunner hooks; /* run NULL: the service runs them itself */
 } ServiceConfig;
 
 /* Opens the store, recovers what an earlier run left, and starts everything that the operations need. */

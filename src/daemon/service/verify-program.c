@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,25 +31,12 @@
 #define SHOWN_MAX        2048  /* and what of it is evidence */
 #define TRIES_MAX        100
 #define EVIDENCE_DEPTH   8
-#define NAME_PREFIX_MAX  (TASK_ID_MAX - 12) /* room for "-check1000" */
 
 typedef struct ServiceVerification ServiceVerification;
 
 void service_rule_name_record(ServiceVerification *v, size_t rule)
 {
-        char prefix[NAME_PREFIX_MAX + 1];
-        const char *id = v->task->row.task_id;
-        unsigned char hash[crypto_hash_sha256_BYTES];
-
-        if (strlen(id) <= NAME_PREFIX_MAX)
-                strcpy(prefix, id);
-        else {
-                /* Too long for a suffix: another name that nobody else can have. */
-                crypto_hash_sha256(hash, (const unsigned char *)id, strlen(id));
-                snprintf(prefix, sizeof(prefix), "%.80s_", id);
-                sodium_bin2hex(prefix + 81, 33, hash, 16);
-        }
-        snprintf(v->rules[rule].record, sizeof(v->rules[rule].record), "%s-check%zu", prefix, rule + 1);
+        service_program_name(v->task->row.task_id, "check", rule + 1, v->rules[rule].record);
 }
 
 /* ---- what came of it ---- */

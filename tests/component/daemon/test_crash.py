@@ -226,7 +226,7 @@ def test_at_step_of_stranger(step, victims):
 
 
 # Tried by tests of their own: test_verification.py, launcher/test-step.c; a scope needs systemd.
-ELSEWHERE = {"reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:verified", "launcher:step-claimed", "launcher:step-acted",
+ELSEWHERE = {"reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:verified", "reeved:hook-inserted", "reeved:hook-attempt", "launcher:step-claimed", "launcher:step-acted",
              "keeper:scope-entered", "launcher:scope", "launcher:pool-scope"}
 
 
