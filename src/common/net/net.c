@@ -26,6 +26,13 @@
 #define PROGRAMS_MAX 64 /* that a cgroup can have of a kind */
 #define MAPS_MAX     8  /* of a program of ours */
 
+/* An initializer need not clear the bytes of a union beyond the member that it names (clang's does not), and the kernel
+ * refuses an attribute in which others than those that it knows are set. */
+static void attr_clear(union bpf_attr *attr)
+{
+        memset(attr, 0, sizeof(*attr));
+}
+
 static int sys_bpf(enum bpf_cmd command, union bpf_attr *attr)
 {
         long r = syscall(SYS_bpf, command, attr, sizeof(*attr));
@@ -37,12 +44,12 @@ static int sys_bpf(enum bpf_cmd command, union bpf_attr *attr)
 
 static int lookup(int map_fd, uint64_t id, NetCount *ret)
 {
-        union bpf_attr attr = {
-                .map_fd = (uint32_t)map_fd,
-                .key = (uintptr_t)&id,
-                .value = (uintptr_t)ret,
-        };
+        union bpf_attr attr;
 
+        attr_clear(&attr);
+        attr.map_fd = (uint32_t)map_fd;
+        attr.key = (uintptr_t)&id;
+        attr.value = (uintptr_t)ret;
         return sys_bpf(BPF_MAP_LOOKUP_ELEM, &attr);
 }
 
@@ -77,8 +84,11 @@ int net_read(int map_fd, const NetRef *ref, NetCount *ret)
 
 int net_remove(int map_fd, uint64_t cgroup_id)
 {
-        union bpf_attr attr = { .map_fd = (uint32_t)map_fd, .key = (uintptr_t)&cgroup_id };
+        union bpf_attr attr;
 
+        attr_clear(&attr);
+        attr.map_fd = (uint32_t)map_fd;
+        attr.key = (uintptr_t)&cgroup_id;
         int r = sys_bpf(BPF_MAP_DELETE_ELEM, &attr);
         return r == -ENOENT ? 0 : r;
 }
@@ -94,14 +104,15 @@ int net_each(int map_fd, NetBatch *room, void (*f)(uint64_t cgroup_id, const Net
         assert(f);
 
         while (r >= 0) {
-                union bpf_attr attr = { .batch = {
-                                                        .in_batch = begun ? (uintptr_t)&position : 0,
-                                                        .out_batch = (uintptr_t)&position,
-                                                        .keys = (uintptr_t)room->ids,
-                                                        .values = (uintptr_t)room->counts,
-                                                        .count = NET_BATCH,
-                                                        .map_fd = (uint32_t)map_fd,
-                                        } };
+                union bpf_attr attr;
+
+                attr_clear(&attr);
+                attr.batch.in_batch = begun ? (uintptr_t)&position : 0;
+                attr.batch.out_batch = (uintptr_t)&position;
+                attr.batch.keys = (uintptr_t)room->ids;
+                attr.batch.values = (uintptr_t)room->counts;
+                attr.batch.count = NET_BATCH;
+                attr.batch.map_fd = (uint32_t)map_fd;
                 r = sys_bpf(BPF_MAP_LOOKUP_BATCH, &attr);
                 if (r < 0 && r != -ENOENT)
                         return r;
@@ -115,20 +126,35 @@ int net_each(int map_fd, NetBatch *room, void (*f)(uint64_t cgroup_id, const Net
 
 /* ---- programs and map ---- */
 
+/* What the kernel fills it also reads. */
 static int info_by_fd(int fd, void *ret, uint32_t size)
 {
-        union bpf_attr attr = {
-                .info = { .bpf_fd = (uint32_t)fd, .info_len = size, .info = (uintptr_t)ret }
-        };
+        union bpf_attr attr;
 
+        attr_clear(&attr);
+        attr.info.bpf_fd = (uint32_t)fd;
+        attr.info.info_len = size;
+        attr.info.info = (uintptr_t)ret;
         return sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr);
 }
 
 static int map_by_id(uint32_t id, uint32_t flags)
 {
-        union bpf_attr attr = { .map_id = id, .open_flags = flags };
+        union bpf_attr attr;
 
+        attr_clear(&attr);
+        attr.map_id = id;
+        attr.open_flags = flags;
         return sys_bpf(BPF_MAP_GET_FD_BY_ID, &attr);
+}
+
+static int program_by_id(uint32_t id)
+{
+        union bpf_attr attr;
+
+        attr_clear(&attr);
+        attr.prog_id = id;
+        return sys_bpf(BPF_PROG_GET_FD_BY_ID, &attr);
 }
 
 static bool is_our_map(const struct bpf_map_info *m)
@@ -163,20 +189,20 @@ static int map_of(int program_fd, int *ret, uint32_t *ret_id)
 static int find_program(int cgroup_fd, enum bpf_attach_type type, const char *name, int *ret)
 {
         uint32_t ids[PROGRAMS_MAX] = { 0 };
-        union bpf_attr query = { .query = {
-                                                 .target_fd = (uint32_t)cgroup_fd,
-                                                 .attach_type = type,
-                                                 .prog_ids = (uintptr_t)ids,
-                                                 .prog_cnt = PROGRAMS_MAX,
-                                 } };
+        union bpf_attr attr;
 
-        int r = sys_bpf(BPF_PROG_QUERY, &query);
+        attr_clear(&attr);
+        attr.query.target_fd = (uint32_t)cgroup_fd;
+        attr.query.attach_type = type;
+        attr.query.prog_ids = (uintptr_t)ids;
+        attr.query.prog_cnt = PROGRAMS_MAX;
+        int r = sys_bpf(BPF_PROG_QUERY, &attr);
         if (r < 0)
                 return r;
-        for (uint32_t i = 0; i < query.query.prog_cnt; i++) {
-                union bpf_attr attr = { .prog_id = ids[i] };
+        uint32_t n = attr.query.prog_cnt;
+        for (uint32_t i = 0; i < n; i++) {
                 struct bpf_prog_info info = { 0 };
-                _cleanup_fd_ int fd = sys_bpf(BPF_PROG_GET_FD_BY_ID, &attr);
+                _cleanup_fd_ int fd = program_by_id(ids[i]);
 
                 if (fd < 0 || info_by_fd(fd, &info, sizeof(info)) < 0 || !streq(info.name, name))
                         continue;

@@ -10,6 +10,7 @@
 #include <linux/bpf.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -172,10 +173,12 @@ static void test_programs_are_replaced_and_the_map_stays(void **state)
 static int put(int map_fd, uint64_t id)
 {
         NetCount none = { 0 };
-        union bpf_attr attr = { .map_fd = (uint32_t)map_fd,
-                                .key = (uintptr_t)&id,
-                                .value = (uintptr_t)&none };
+        union bpf_attr attr;
 
+        memset(&attr, 0, sizeof(attr));
+        attr.map_fd = (uint32_t)map_fd;
+        attr.key = (uintptr_t)&id;
+        attr.value = (uintptr_t)&none;
         return syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &attr, sizeof(attr)) < 0 ? -errno : 0;
 }
 
