@@ -3,7 +3,8 @@
 
 /* What the files of the policy share. The way of a value:
  *
- *     policy-load.c     file -> YAML tree -> layers: for each level what it says, as (key, node) pairs
+ *     policy-load.c     files -> YAML trees
+ *     policy-layer.c    -> layers: for each level what it says, as (key, node) pairs
  *     policy-keys.c     the table of keys: what each may be, and how it gets into a TaskPolicy
  *     policy-resolve.c  layers that apply, one over the other, and the caller's wishes -> a TaskPolicy
  *     policy-json.c     a TaskPolicy as JSON, which is the same language again, and back
@@ -238,6 +239,24 @@ struct Policy {
         unsigned max_parallel;
         Hash *resolved; /* of policy-resolve.c */
 };
+
+/* ---- loading ---- */
+
+/* A file that is being read. */
+typedef struct PolicyLoader {
+        Policy *policy;
+        PolicySource *source;
+        PolicyReader reader;
+} PolicyLoader;
+
+/* NULL when memory is short. `name` is copied; NULL: it has none. */
+PolicyLayer *policy_layer_new(Policy *p, PolicyLevel level, const char *name);
+PolicyLayer *policy_layer_free(PolicyLayer *l);
+DEFINE_CLEANUP_FUNC(PolicyLayer *, policy_layer_free)
+/* Adds to the layer what the node says. */
+int policy_read_layer(PolicyLoader *x, PolicyLayer *l, bool is_case, const YamlNode *node);
+/* The same for each of a mapping from names to layers, in the table. */
+int policy_read_layers(PolicyLoader *x, Hash *table, PolicyLevel level, const YamlNode *node);
 
 /* Forgets what was resolved. */
 void policy_resolved_clear(Policy *p);
