@@ -72,7 +72,8 @@ static int layer_set(PolicyLoader *x, PolicyLayer *l, unsigned key, const YamlNo
 }
 
 /* The layer of that name in the table, made if there is none. */
-static int layer_get(PolicyLoader *x, Hash *table, PolicyLevel level, const YamlNode *node, PolicyLayer **ret)
+static int layer_get(PolicyLoader *x, Hash *table, PolicyLevel level, const YamlNode *node,
+                     PolicyLayer **ret)
 {
         char shown[YAML_SHOWN_SIZE];
 
@@ -350,4 +351,3 @@ int policy_read_layer(PolicyLoader *x, PolicyLayer *l, bool is_case, const YamlN
                                      "themselves");
         return r;
 }
-

@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* From files to layers: what defaults, each subsystem, each task type and each case of these says, as (key, node) pairs.
- *
- * Several files may speak of the same subsystem: they are read in the order of their names, and what a later one says of a
- * key replaces what an earlier one said. The nodes stay in the trees of the files, so that each value knows its place.
- *
- * Every value is read once here, into a TaskPolicy that nobody sees: what does not load now cannot fail later, when a
- * task waits for it. The first fault ends it, and the Policy that was in force stays.
+/* The files of a directory, in the order of their names, and what the language sets when nobody says anything: that is a file
+ * too, the first one, with the name "". What they say goes into layers (policy-layer.c); the first fault ends it, and the
+ * Policy that was in force stays.
  *
  * Bounds: a tree has its own (common/yaml); besides, there are at most FILES_MAX files and BYTES_MAX bytes of them. Only
- * regular files are opened: a pipe would never end.
- *
- * What the language sets when nobody says anything is a file too, the first one, with the name "". */
+ * regular files are opened: a pipe would never end. */
 
 #include <dirent.h>
 #include <errno.h>
@@ -136,17 +130,26 @@ static int add_source(Policy *p, const char *name, YamlTree *tree, PolicySource 
         return 0;
 }
 
-static int read_text(Policy *p, PolicyLayer *defaults, const char *path, const char *name, const char *text,
-                     size_t size, ReeveError *reterr)
+/* A file in memory. */
+typedef struct Text {
+        const char *path; /* of messages */
+        const char *name; /* of origins */
+        const char *text;
+        size_t size;
+} Text;
+
+static int read_text(Policy *p, PolicyLayer *defaults, const Text *t, ReeveError *reterr)
 {
         _cleanup_(yaml_tree_freep) YamlTree *tree = NULL;
-        PolicyLoader x = { .policy = p,
-                     .reader = { .source = path, .file = name, .places = &p->places, .reterr = reterr } };
+        PolicyLoader x = {
+                .policy = p,
+                .reader = { .source = t->path, .file = t->name, .places = &p->places, .reterr = reterr }
+        };
 
-        int r = yaml_tree_parse(path, text, size, &tree, reterr);
+        int r = yaml_tree_parse(t->path, t->text, t->size, &tree, reterr);
         if (r < 0)
                 return r == -ENOMEM ? policy_oom(&x.reader) : r;
-        if (add_source(p, name, tree, &x.source) < 0)
+        if (add_source(p, t->name, tree, &x.source) < 0)
                 return policy_oom(&x.reader);
         (void)TAKE_PTR(tree);
         return read_root(&x, defaults);
@@ -206,7 +209,8 @@ static int policy_new(const char *etc, size_t n_etc, Policy **ret, ReeveError *r
         p->defaults = policy_layer_new(p, POLICY_LEVEL_DEFAULTS, NULL);
         if (!p->subsystems || !p->resolved || !p->builtin || !p->defaults)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot read the policy");
-        int r = read_text(p, p->builtin, "built-in", "", builtin_text, strlen(builtin_text), reterr);
+        const Text builtin = { "built-in", "", builtin_text, strlen(builtin_text) };
+        int r = read_text(p, p->builtin, &builtin, reterr);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(p);
@@ -245,7 +249,7 @@ static int read_file(Policy *p, const char *path, const char *name, crypto_hash_
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, NULL,
                                        "%s:1:1: the files are larger than 4 MiB together", path);
         hash_file(h, name, text, size);
-        return read_text(p, p->defaults, path, name, text, size, reterr);
+        return read_text(p, p->defaults, &(Text){ path, name, text, size }, reterr);
 }
 
 static void finish_hash(crypto_hash_sha256_state *h, Policy *p)
@@ -351,7 +355,7 @@ int policy_parse(const char *name, const char *text, size_t size, Policy **ret, 
 
         int r = policy_new("", 0, &p, reterr);
         if (r >= 0)
-                r = read_text(p, p->defaults, name, name, text, size, reterr);
+                r = read_text(p, p->defaults, &(Text){ name, name, text, size }, reterr);
         if (r < 0)
                 return r;
         crypto_hash_sha256_init(&h);

@@ -223,11 +223,13 @@ static PolicyOverride override_of(const TaskPolicy *base, PolicyWish w)
         return (PolicyOverride)base->storage->overrides[w];
 }
 
-/* ", which 10-healing.yaml line 9 sets" */
+/* "10-healing.yaml line 9" */
 static const char *where(const PolicyOrigin *o, char *buffer, size_t size)
 {
-        snprintf(buffer, size, "%s%s line %u", o->file && o->file[0] ? "" : "built-in", o->file ?: "",
-                 o->line);
+        if (o->file && o->file[0])
+                snprintf(buffer, size, "%s line %u", o->file, o->line);
+        else
+                snprintf(buffer, size, "what is built in");
         return buffer;
 }
 

@@ -109,7 +109,8 @@ static void on_page(const ReeveError *error, const EventRow *rows, size_t n, voi
                                        .task_id = rows[i].task_id,
                                        .detail = rows[i].detail };
                 m->last = rows[i].number;
-                tell(m, NULL, &event);
+                if (event.task_id) /* what is about no task is for the log alone */
+                        tell(m, NULL, &event);
         }
         if (!m->cancelled && error)
                 tell(m, error, NULL);

@@ -32,6 +32,7 @@ struct ServicePolicyLoad {
 /* Somebody who waits for the end of a load. */
 typedef struct PolicyWaiter {
         ListLink link;
+        int64_t uid; /* -1: a signal */
         service_done_t callback;
         void *userdata;
 } PolicyWaiter;
@@ -63,6 +64,50 @@ static int load(void *userdata)
         return policy_load(l->directory, &l->policy, &l->error);
 }
 
+static void on_noted(const ReeveError *error, int64_t last_event, void *userdata)
+{
+        Service *s = ASSERT_PTR(userdata);
+
+        if (error)
+                log_full_reeve_error(LOG_WARNING, error, "the log does not have the policy");
+        s->last_event = MAX(s->last_event, last_event);
+}
+
+/* What was in force when, and who asked for it, is for the immutable log to say. Takes `detail`. */
+static void note(Service *s, const char *topic, json_t *detail)
+{
+        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_noted, s);
+        _cleanup_free_ char *text = detail ? json_format(detail) : NULL;
+        EventRow e = { .realtime = clock_realtime(s->clock), .topic = (char *)topic, .detail = text };
+
+        json_decref(detail);
+        if (!w || !text || store_write_event(w, &e) < 0 || store_write_submit(TAKE_PTR(w)) < 0)
+                log_warning("the log does not have the policy: out of memory");
+}
+
+static json_t *callers_to_json(const ListLink *waiters)
+{
+        json_t *uids = json_array();
+
+        LIST_FOREACH((ListLink *)waiters, link) {
+                const PolicyWaiter *w = container_of(link, PolicyWaiter, link);
+                if (w->uid >= 0)
+                        json_array_append_new(uids, json_integer(w->uid));
+        }
+        return uids;
+}
+
+static json_t *files_to_json(const Policy *p)
+{
+        const char *const *files = NULL;
+        size_t n = p ? policy_files(p, &files) : 0;
+        json_t *a = json_array();
+
+        for (size_t i = 0; i < n; i++)
+                json_array_append_new(a, json_string(files[i]));
+        return a;
+}
+
 static void take_over(Service *s, ServicePolicyLoad *l)
 {
         s->policy.error = l->error;
@@ -72,22 +117,28 @@ static void take_over(Service *s, ServicePolicyLoad *l)
                                                        : "there is no policy, new work is refused");
                 if (s->reports.policy_refused)
                         s->reports.policy_refused(&l->error, s->reports.userdata);
+                note(s, "policy.refused",
+                     json_pack("{ss so}", "problem", l->error.text, "uids",
+                               callers_to_json(&s->policy.served)));
                 return;
         }
         policy_unref(s->policy.current);
         s->policy.current = TAKE_PTR(l->policy);
         s->policy.loaded_realtime = clock_realtime(s->clock);
         const char *const *files;
-        log_info("policy %.12s in force, of %zu files", policy_hash(s->policy.current),
-                 policy_files(s->policy.current, &files));
+        size_t n = policy_files(s->policy.current, &files);
+        log_info("policy %.12s in force, of %zu files", policy_hash(s->policy.current), n);
+        if (n == 0 && list_is_empty(&s->policy.served)) /* a start without files */
+                return;
+        note(s, "policy.loaded",
+             json_pack("{ss so so}", "hash", policy_hash(s->policy.current), "files",
+                       files_to_json(s->policy.current), "uids", callers_to_json(&s->policy.served)));
 }
 
 void service_load_policy(Service *s)
 {
         assert(s);
 
-        list_init(&s->policy.waiting);
-        list_init(&s->policy.served);
         _cleanup_(load_freep) ServicePolicyLoad *l = load_new(s);
         if (!l) {
                 reeve_error_errno(&s->policy.error, ENOMEM, NULL, "cannot read the policy");
@@ -158,6 +209,7 @@ void service_reload_policy(Service *s, const Caller *caller, service_done_t call
         }
         w->callback = callback ?: ignore_answer;
         w->userdata = userdata;
+        w->uid = caller ? (int64_t)caller->uid : -1;
         list_append(&s->policy.waiting, &w->link);
         if (!s->policy.load)
                 begin_load(s);
@@ -258,17 +310,6 @@ void service_explain_policy(Service *s, const Caller *caller, const ExplainReque
                 answer_explained(p->hash, task_policy_json(p), callback, userdata);
         else
                 callback(&e, NULL, userdata);
-}
-
-static json_t *files_to_json(const Policy *p)
-{
-        const char *const *files = NULL;
-        size_t n = p ? policy_files(p, &files) : 0;
-        json_t *a = json_array();
-
-        for (size_t i = 0; i < n; i++)
-                json_array_append_new(a, json_string(files[i]));
-        return a;
 }
 
 json_t *service_policy_to_json(const Service *s, bool with_values)

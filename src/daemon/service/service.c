@@ -98,7 +98,8 @@ int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr)
         s->cgroup_fd = s->net_fd = -EBADF;
         list_init(&s->monitors);
         list_init(&s->outputs);
-        service_load_policy(s);
+        list_init(&s->policy.waiting);
+        list_init(&s->policy.served);
         list_init(&s->held);
         list_init(&s->verifications);
 
@@ -111,6 +112,7 @@ int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr)
             (r = service_start_sampler(s, reterr)) < 0 || (r = service_start_sla(s, reterr)) < 0 ||
             (r = open_launcher(s, reterr)) < 0 || (r = service_recover(s, reterr)) < 0)
                 return r;
+        service_load_policy(s);
         registry_set_limit(s->registry, s->settings.limits.tasks_per_uid);
         *ret = TAKE_PTR(s);
         return 0;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The policy of a task, ended or not: one row, found by the hash that the task keeps. Policies are written with the tasks
- * (store-write.c) and read back at the start with those that are open (store.c); this is for who asks about one. A task
- * from before there were policies has none, which is not the same as no task. */
+/* The policy of a task, ended or not: one row, found by the hash that the task keeps.
+ *
+ * Policies are written with the tasks (store-write.c), once for all that share one, and read back at the start with those that
+ * are open (store.c); this is for who asks about one. A task from before there were policies has none, which is not the
+ * same as no task: there is a row then, and it has nulls. */
 
 #include <errno.h>
 #include <string.h>

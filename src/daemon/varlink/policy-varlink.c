@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* PolicyExplain, PolicyShow, PolicyReload. What a policy says is no secret: everybody may ask what would apply to him, and to
- * anybody else. */
+/* PolicyExplain, PolicyShow, PolicyReload.
+ *
+ * What a policy says is no secret: the files are to be read by everybody, and everybody may ask what would apply to him, or to
+ * anybody else. So nothing that must be kept should be written into the arguments of a check; and what a caller asked for
+ * himself (a deadline, a priority) is public with his task anyway. */
 
 #include "daemon/varlink/registry-varlink-internal.h"
 

@@ -307,3 +307,23 @@ def test_limits_of_the_policy():
                 assert f.read().strip() == expected
         e = refusal(lambda: i.run(SLEEP, subsystem="small", limits=[("TasksMax", "13")]))
         assert (e.name, e.field) == ("PolicyViolation", "TasksMax"), str(e)
+
+
+def test_the_log_knows_what_was_in_force():
+    with instance(POLICY) as i, i.connect() as c:
+        last = c.call("Stats")["last_event"]
+        first = reload(i)["hash"]
+        write(i, 0, "version: 2\n")
+        refusal(lambda: reload(i))
+        t = i.run_wait(TRUE)  # after its commits the policy's are there
+        with database(i) as db:
+            rows = db.execute("SELECT action, detail FROM immutable_log WHERE action LIKE 'policy_%' ORDER BY entry").fetchall()
+        assert [r["action"] for r in rows] == ["policy_loaded", "policy_loaded", "policy_refused"]
+        start, loaded, refused = (json.loads(r["detail"]) for r in rows)
+        assert start == {"hash": first, "files": ["00-test.yaml"], "uids": []}
+        assert loaded == {"hash": first, "files": ["00-test.yaml"], "uids": [0]}
+        assert "00-test.yaml:1:10" in refused["problem"] and refused["uids"] == [0]
+        for e in c.stream("Monitor", {"since": last}):
+            assert e["task"]["task_id"] == t["task_id"], "a monitor hears of tasks"
+            if e["topic"] == "task.completed":
+                break
