@@ -281,9 +281,9 @@ class Instance:
         """Pids of the keepers that live; those of backend process are not found."""
         pool = self.pool() or "/nonexistent/pool"
         pids = procs(os.path.join(pool, "keepers"))
-        for d, names, _ in os.walk(os.path.dirname(pool) if booted() else "/nonexistent"):
-            if "keeper" in names:
-                pids += procs(os.path.join(d, "keeper"))
+        for d, _, _ in os.walk(os.path.dirname(pool) if booted() else "/nonexistent"):
+            if d.endswith(".scope") and not d.endswith("-pool.scope"):
+                pids += procs(d) + procs(os.path.join(d, "keeper"))  # on its way, and there
         return pids
 
     def spent(self):

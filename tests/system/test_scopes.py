@@ -7,6 +7,7 @@ import pathlib
 import signal
 import time
 
+from breakpoint import Breakpoint
 from check import equal
 from checks import Gate, kernel_keeps_status
 from installed import journal, proc_status, sh, unit
@@ -329,6 +330,20 @@ def test_pool_stopped_without_a_launcher(i):
     equal("a task afterwards", i.run_wait(["true"])["status"], "completed")
 
 
+def test_launcher_killed_while_the_pool_is_made(i):
+    """Nothing of the first try is left, and the next launcher makes it."""
+    with Breakpoint("launcher:pool-scope") as point:
+        i.kill(i.launcher)
+        sh("systemctl", "stop", f"{i.prefix}-pool.scope")
+        i.start_launcher(point.environment("launcher"), ready=False)
+        point.wait()
+        i.kill(i.launcher)
+    i.start_launcher()
+    equal("a task afterwards", i.run_wait(["true"])["status"], "completed")
+    equal("holders", len(procs(os.path.join(i.pool(), "holder"))), 1)
+    check_nothing_left(i)
+
+
 # --- how exact ----------------------------------------------------------------------------------------------------
 
 def peer_services(n):
@@ -352,7 +367,7 @@ def peer_scopes(n):
 
 def test_a_thousand_accounts(i):
     """Not one field is missing of what this kernel counts."""
-    n, batch, peers = (1000, 50, 50) if NATIVE else (100, 10, 20)
+    n, batch, peers = (1000, 50, 100) if NATIVE else (100, 10, 20)
     wanted = i.run_wait(["true"], more=SCOPE)["usage_sources"]
     began, missing = time.monotonic(), []
     for _ in range(n // batch):

@@ -1,203 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The crash matrix: somebody is killed while a process of reeve stands at a named step of a task's way.
-
-Each case: the process at the step waits, the victims (it may be one itself) are killed by SIGKILL, it is let go, the
-killed daemons are started again, a request without an answer is repeated. Then the task must have run once, its state,
-account, rows and events must be those of an undisturbed one, and nothing may be left of it. A keeper that does not yet,
-or no longer, live at a step is no victim there.
-
-Only when keeper and launcher die together while the task runs may its exit status be lost, and not even then on a
-kernel that keeps it for who holds a pidfd.
-"""
+"""The crash matrix of crash.py, where no systemd is needed; tests/system/suite-scope runs its steps of backend scope."""
 
 import itertools
-import os
-import signal
 
-import checks
 import pytest
-from breakpoint import Breakpoint
-from instance import Instance, wait_exit
-from varlink import ConnectionLost
-
-# Steps in the order of a task's way. For each: does a keeper live then, and has the task passed its gate?
-STEPS = {
-    "reeved:authorized": (False, False),
-    "reeved:commit#1": (False, False),
-    "reeved:committed#1": (False, False),
-    "reeved:inserted": (False, False),
-    "launcher:claim": (False, False),
-    "launcher:mkdir": (False, False),
-    "launcher:keeper-forked": (True, False),
-    "keeper:keeper-forked": (True, False),
-    "keeper:started": (True, False),
-    "keeper:exec": (True, False),
-    "launcher:exec": (True, False),
-    "reeved:launched": (True, False),
-    "reeved:commit#2": (True, False),
-    "reeved:committed#2": (True, False),
-    "reeved:started": (True, False),
-    "keeper:reap": (True, True),
-    "keeper:read": (True, True),
-    "keeper:ended": (True, True),
-    "reeved:ended": (False, True),
-    "reeved:commit#3": (False, True),
-    "reeved:committed#3": (False, True),
-    "reeved:finished": (False, True),
-    "reeved:forget": (False, True),
-    "launcher:forget": (False, True),
-}
-
-# Steps of recovery, reached because the first keeper was killed.
-ADOPTED_STEPS = {
-    "launcher:adopt": (True, False),
-    "launcher:bury": (True, True),
-    "keeper:read": (True, True),
-    "keeper:ended": (True, True),
-}
-
-# Steps of a keeper whose launcher was replaced: what it leaves becomes init's.
-STRANGERS_STEPS = {
-    "keeper:reap": (True, True),
-    "keeper:read": (True, True),
-    "keeper:ended": (True, True),
-}
-
-VICTIMS = ("reeved", "launcher", "keeper", "reeved+launcher", "keeper+launcher", "reeved+keeper+launcher")
-
-# Where the main process has not been reaped, so that its status can be lost.
-STATUS_AT_RISK = ("launcher:keeper-forked", "keeper:started", "keeper:exec", "launcher:exec", "reeved:launched",
-                  "reeved:commit#2", "reeved:committed#2", "reeved:started", "keeper:reap", "launcher:adopt",
-                  "launcher:bury")
+from crash import ADOPTED_STEPS, SCOPE_STEPS, STEPS, STRANGERS_STEPS, pairs, run
 
 
 def cases(process, steps):
-    for step, (has_keeper, _) in steps.items():
-        if process is None or step.startswith(process + ":"):
-            for victims in VICTIMS:
-                if has_keeper or "keeper" not in victims:
-                    yield pytest.param(step, victims.split("+"), id=f"{step}-kills-{victims}")
-
-
-class Case:
-    def __init__(self, step, victims, table):
-        self.step, self.victims = step, victims
-        _, self.late = table[step]
-        self.adopted = table is ADOPTED_STEPS
-        self.stranger = table is STRANGERS_STEPS
-        self.i = Instance()
-        self.task = f"test_crash_{os.getpid()}"
-
-    def __enter__(self):
-        self.point = Breakpoint(self.step)
-        self.gate = checks.Gate(self.i)
-        self.i.start_launcher(self.point.environment("launcher"))
-        self.i.start_reeved(self.point.environment("reeved"))
-        self.argv = ["/bin/sh", "-c", checks.TASK.format(root=self.i.root)]
-        return self
-
-    def __exit__(self, *exc):
-        self.point.__exit__()
-        self.gate.close()
-        self.i.close()
-
-    # the way to the step
-
-    def submit(self):
-        self.connection = self.i.connect(timeout=checks.PATIENCE)
-        self.i.submit(self.connection, self.argv, task=self.task)
-        self.answer = None
-        if self.adopted or self.late:
-            self.answer = self.connection.reply()["task"]
-            checks.wait_for_event(self.i, "task.started")
-        if self.adopted:
-            self.kill_keeper()
-        if self.stranger:
-            self.i.kill(self.i.launcher)
-            self.i.start_launcher()
-        if self.late:
-            self.gate.open()
-
-    # the kill
-
-    def kill_keeper(self):
-        keepers = self.i.keepers()
-        assert len(keepers) == 1, f"keepers at {self.step}: {keepers}"
-        fd = os.pidfd_open(keepers[0])
-        signal.pidfd_send_signal(fd, signal.SIGKILL)
-        assert wait_exit(fd, 10), "the keeper does not die"
-        os.close(fd)
-
-    def strike(self):
-        """Launcher before keeper: it may not see what it would mend."""
-        i = self.i
-        i.kill(*[d for name, d in (("launcher", i.launcher), ("reeved", i.reeved)) if name in self.victims])
-        if "keeper" in self.victims:
-            self.kill_keeper()
-        self.point.let_go()
-        if not i.launcher:
-            i.start_launcher()
-        if not i.reeved:
-            i.start_reeved()
-
-    # and afterwards
-
-    def get_answer(self):
-        try:
-            self.answer = self.answer or self.connection.reply()["task"]
-        except ConnectionLost:
-            assert "reeved" in self.victims, "reeved ended by itself"
-            self.answer = checks.run_again(self.i, self.argv, self.task)
-        self.connection.close()
-        assert self.answer["task_id"] == self.task
-
-    def orphaned(self):
-        """Did the task's main process become init's before its end was taken down?"""
-        keeper_died = self.adopted or "keeper" in self.victims
-        launcher_died = self.stranger or "launcher" in self.victims
-        return keeper_died and launcher_died and self.step in STATUS_AT_RISK
-
-    def finish(self):
-        if not self.late:
-            if self.orphaned():
-                checks.until(self.i, "no keeper adopts the task", self.i.keepers)
-            self.gate.open()
-        return self.i.wait(self.task)
-
-
-def check(case):
-    i = case.i
-    case.submit()
-    case.point.wait()
-    case.strike()
-    case.get_answer()
-    t = case.finish()
-
-    orphaned = case.orphaned()
-    nobody_had_a_pidfd = case.late and {"keeper", "launcher"} <= set(case.victims)
-    checks.check_end(t, orphaned and (nobody_had_a_pidfd or not checks.kernel_keeps_status()))
-    checks.check_account(t, orphaned)
-    checks.check_nothing_left(i)
-    assert checks.runs(i) == [f"{case.task}.1"], "it should have run once"
-    assert i.output(case.task) == checks.OUTPUT
-    checks.check_row(i, t)
-    checks.check_events(i)
-    assert i.spent() == 1, "one attempt was started, so one is spent"
-
-    again = checks.run_again(i, case.argv, case.task)
-    assert (again["task_id"], again["status"]) == (case.task, t["status"]), "the same request is the same task"
-    assert len(checks.runs(i)) == 1, "the repeated request ran it again"
-    assert i.processes() == [] and i.records() == []
-
-
-def run(step, victims, table):
-    checks.reference()
-    with Case(step, victims, table) as case:
-        try:
-            check(case)
-        except BaseException:
-            print(case.i.logs())
-            raise
+    return [pytest.param(step, victims, id=f"{step}-kills-{'+'.join(victims)}") for step, victims in pairs(process, steps)]
 
 
 @pytest.mark.parametrize("step, victims", cases("reeved", STEPS))
@@ -225,9 +36,9 @@ def test_at_step_of_stranger(step, victims):
     run(step, victims, STRANGERS_STEPS)
 
 
-# Tried by tests of their own: test_verification.py, launcher/test-step.c; a scope needs systemd.
-ELSEWHERE = {"reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:verified", "reeved:hook-inserted", "reeved:hook-attempt", "launcher:step-claimed", "launcher:step-acted",
-             "keeper:scope-entered", "launcher:scope", "launcher:pool-scope"}
+# Tried by tests of their own: test_verification.py, launcher/test-step.c, system/test_scopes.py.
+ELSEWHERE = {"reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:verified", "reeved:hook-inserted",
+             "reeved:hook-attempt", "launcher:step-claimed", "launcher:step-acted", "launcher:pool-scope"}
 
 
 def test_matrix_is_complete():
@@ -238,5 +49,5 @@ def test_matrix_is_complete():
     sources = pathlib.Path(__file__).parents[3] / "src"
     text = "".join(p.read_text(encoding="utf-8") for p in sources.rglob("*.c"))
     points = {":".join(m) for m in re.findall(r'CRASH_(?:POINT|PARENT)\("([a-z]+)", "([a-z-]+)"\)', text)}
-    steps = {s.split("#")[0] for s in itertools.chain(STEPS, ADOPTED_STEPS)}
+    steps = {s.split("#")[0] for s in itertools.chain(STEPS, ADOPTED_STEPS, SCOPE_STEPS)}
     assert points - ELSEWHERE == steps
