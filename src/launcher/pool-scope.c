@@ -39,6 +39,7 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "common/cgroup/cgroup.h"
+#include "common/clock.h"
 #include "common/proc/proc.h"
 #include "common/unit-name.h"
 #include "launcher/backend-scope.h"
@@ -47,11 +48,13 @@
 #include "launcher/scope-place.h"
 #include "launcher/systemd.h"
 
-#define LOOK_AGAIN_USEC   (50 * USEC_PER_MSEC)
-#define TRY_AGAIN_USEC    USEC_PER_SEC
-#define STOP_TIMEOUT_USEC (90 * USEC_PER_SEC)
-#define HOLDER            "holder"
-#define STOPPING          "stopping"
+#define LOOK_AGAIN_USEC    (50 * USEC_PER_MSEC)
+#define TRY_AGAIN_USEC     USEC_PER_SEC
+#define STOP_TIMEOUT_USEC  (90 * USEC_PER_SEC)
+#define STOP_PATIENCE_USEC (60 * USEC_PER_SEC)
+#define TRY_PATIENCE_USEC  (5 * USEC_PER_SEC)
+#define HOLDER             "holder"
+#define STOPPING           "stopping"
 
 /* ---- the holder ---- */
 
@@ -106,21 +109,31 @@ static int settle(Launcher *l, pid_t holder)
         pool_close(&l->pool);
         l->pool = fresh;
         net_counters_start(&l->net, l->records_fd);
+        l->pool_scope.error = REEVE_ERROR_NULL;
         r = watch_holder(l, holder);
         return r < 0 ? reeve_error_errno(&l->pool_scope.error, r, NULL, "cannot watch the holder") : 0;
 }
 
 /* ---- finding it ---- */
 
-/* The holder of a scope that lives, a new one if need be. 0: there is no scope; -EBUSY: it is being stopped. */
-static pid_t find_holder(Launcher *l)
+static bool is_populated(int parent_fd, const char *name)
 {
         bool populated = false;
+
+        _cleanup_fd_ int fd = pool_open_leaf(parent_fd, name);
+        return fd >= 0 && cgroup_events(fd, &populated, NULL) >= 0 && populated;
+}
+
+/* The holder of a scope that lives, a new one if need be. 0: there is no scope; -EBUSY: it is going. */
+static pid_t find_holder(Launcher *l)
+{
         pid_t pid = 0;
 
-        _cleanup_fd_ int fd = pool_open_leaf(l->pool.mount_fd, l->pool_scope.path);
-        if (fd < 0 || cgroup_events(fd, &populated, NULL) < 0 || !populated)
+        if (!is_populated(l->pool.mount_fd, l->pool_scope.path))
                 return 0;
+        _cleanup_fd_ int fd = pool_open_leaf(l->pool.mount_fd, l->pool_scope.path);
+        if (fd < 0)
+                return -errno;
         if (faccessat(fd, STOPPING, F_OK, 0) == 0)
                 return -EBUSY;
         if (mkdirat(fd, HOLDER, 0755) < 0 && errno != EEXIST)
@@ -130,6 +143,9 @@ static pid_t find_holder(Launcher *l)
                 return -errno;
         if (cgroup_procs(leaf_fd, &pid, 1) > 0)
                 return pid;
+        if (!is_populated(fd, "keepers") &&
+            !is_populated(fd, "tasks")) /* it is going, or made by who died of it */
+                return -EBUSY;
         pid = keeper_clone(leaf_fd);
         if (pid == 0)
                 hold(l, -EBADF);
@@ -264,6 +280,12 @@ static int on_holder_ended(sd_event_source *s, int fd, uint32_t revents, void *u
         return 0;
 }
 
+/* How long a start waits for the scope: an old one has its time to stop, an error some to pass. */
+static usec_t patience(const PoolScope *p)
+{
+        return p->error.code == REEVE_ERROR_NONE ? STOP_PATIENCE_USEC : TRY_PATIENCE_USEC;
+}
+
 int pool_scope_open(Launcher *l, ReeveError *reterr)
 {
         char slice[UNIT_NAME_SIZE], path[sizeof(l->pool_scope.path)];
@@ -286,13 +308,16 @@ int pool_scope_open(Launcher *l, ReeveError *reterr)
                 return reeve_error_errno(reterr, r, NULL, "no scope for the pool");
 
         try(l);
-        while (!p->holder && (p->is_asked_for || p->error.code == REEVE_ERROR_NONE)) {
-                r = sd_event_run(l->event, UINT64_MAX);
+        usec_t began = clock_boottime(clock_system());
+        while (!p->holder && clock_boottime(clock_system()) - began < patience(p)) {
+                r = sd_event_run(l->event, LOOK_AGAIN_USEC);
                 if (r < 0)
                         return reeve_error_errno(reterr, r, NULL, "event loop");
         }
         if (p->holder)
                 return 0;
+        if (p->error.code == REEVE_ERROR_NONE)
+                return reeve_error_set(reterr, REEVE_ERROR_UNAVAILABLE, NULL, "%s does not end", p->path);
         if (reterr)
                 *reterr = p->error;
         return -EAGAIN;
