@@ -21,7 +21,8 @@ typedef struct DoctorOp {
         DoctorCheck checks[CHECKS_MAX];
         size_t n;
         char path[PATH_MAX], space[64], wal[64];
-        char controllers[_CGROUP_CONTROLLER_MAX][32], limits[512], network[512];
+        char controllers[_CGROUP_CONTROLLER_MAX][32], limits[512];
+        char network[512]; /* why traffic is not counted; "": it is */
 } DoctorOp;
 
 static void add(DoctorOp *op, const char *name, bool ok, const char *value, const char *hint)
@@ -131,47 +132,42 @@ static void add_limits(DoctorOp *op, const LauncherHost *host)
         add(op, "limits", n > 0, n > 0 ? op->limits : "none", NULL);
 }
 
-static void answer(DoctorOp *op)
-{
-        op->callback(op->checks, op->n, op->userdata);
-        free(op);
-}
-
-static void on_network(const ReeveError *error, int map_fd, uint32_t map_id, void *userdata)
-{
-        DoctorOp *op = ASSERT_PTR(userdata);
-
-        if (error)
-                snprintf(op->network, sizeof(op->network), "%s", error->text);
-        add(op, "counters: network", !error, error ? "not known" : "kernel-final, BPF",
-            error ? op->network : NULL);
-        answer(op);
-}
-
 static void check_network(DoctorOp *op)
 {
-        ReeveError e = REEVE_ERROR_NULL;
+        bool counted = op->network[0] == '\0';
 
-        if (launcher_client_network(op->service->launcher, on_network, op, &e) < 0)
-                on_network(&e, -EBADF, 0, op);
+        add(op, "counters: network", counted, counted ? "kernel-final, BPF" : "not known",
+            counted ? NULL : op->network);
 }
 
 static void on_described(const ReeveError *error, const LauncherHost *host, void *userdata)
 {
-        DoctorOp *op = ASSERT_PTR(userdata);
+        _cleanup_free_ DoctorOp *op = ASSERT_PTR(userdata);
 
-        if (error) {
+        if (error)
                 add(op, "launcher", false, "cannot be reached",
                     "nothing can be started or signalled; running tasks go on and are accounted for");
-                answer(op);
-                return;
+        else {
+                add(op, "launcher", true, "connected", NULL);
+                add_backend(op, host);
+                add_controllers(op, host);
+                add_limits(op, host);
+                check_counters(op, host);
+                check_network(op);
         }
-        add(op, "launcher", true, "connected", NULL);
-        add_backend(op, host);
-        add_controllers(op, host);
-        add_limits(op, host);
-        check_counters(op, host);
-        check_network(op);
+        op->callback(op->checks, op->n, op->userdata);
+}
+
+/* The host's names live as long as on_described() runs, so it is asked last. */
+static void on_network(const ReeveError *error, int map_fd, uint32_t map_id, void *userdata)
+{
+        DoctorOp *op = ASSERT_PTR(userdata);
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (error)
+                snprintf(op->network, sizeof(op->network), "%s", error->text);
+        if (launcher_client_describe(op->service->launcher, on_described, op, &e) < 0)
+                on_described(&e, NULL, op);
 }
 
 void service_doctor(Service *s, service_doctor_t callback, void *userdata)
@@ -190,6 +186,6 @@ void service_doctor(Service *s, service_doctor_t callback, void *userdata)
         op->callback = callback;
         op->userdata = userdata;
         check_own(op);
-        if (launcher_client_describe(s->launcher, on_described, op, &e) < 0)
-                on_described(&e, NULL, op);
+        if (launcher_client_network(s->launcher, on_network, op, &e) < 0)
+                on_network(&e, -EBADF, 0, op);
 }

@@ -169,6 +169,7 @@ def test_kills_lose_no_byte(reeve, pair, load):
         reeve.kill(*(getattr(reeve, v) for v in victims))
         for v in victims:
             getattr(reeve, f"start_{v}")()
+        until(reeve, "reeved knows the launcher's map", lambda: doctor(reeve)["ok"] is True)
         with reeve.connect() as c:
             now = c.call("Get", {"task_id": task})["task"]
             if now["status"] == "active" and "net_rx_bytes" in now["usage"]:
