@@ -36,9 +36,19 @@ def test_at_step_of_stranger(step, victims):
     run(step, victims, STRANGERS_STEPS)
 
 
-# Tried by tests of their own: test_verification.py, launcher/test-step.c, system/test_scopes.py.
-ELSEWHERE = {"reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:verified", "reeved:hook-inserted",
-             "reeved:hook-attempt", "launcher:step-claimed", "launcher:step-acted", "launcher:pool-scope"}
+# Tried by tests of their own.
+ELSEWHERE = {
+    # test_verification.py, test_hooks.py
+    "reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:verified",
+    "reeved:hook-inserted", "reeved:hook-attempt",
+    # test_sla.py, launcher/test-step.c
+    "reeved:step-due", "reeved:step-claimed", "reeved:step-acted", "reeved:step-stored",
+    "launcher:step-claimed", "launcher:step-acted",
+    # launcher/test-attach.c
+    "keeper:attach-move", "keeper:attach-moved", "keeper:attach-started",
+    # system/test_scopes.py
+    "launcher:pool-scope",
+}
 
 
 def test_matrix_is_complete():
