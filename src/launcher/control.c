@@ -243,6 +243,8 @@ static void forget(Launcher *l, const char *id, uint32_t attempt)
                 /* A keeper that was killed between `ended` and its last act left its leaf, and nothing but the record
                  * knows of that. */
                 (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+                if (task_id_ends_in(id, "check")) /* what it said was read, and it is no task */
+                        unlinkat(l->output_fd, name, 0);
                 unlinkat(l->records_fd, name, 0);
         }
         record_unmap(r);

@@ -347,6 +347,8 @@ static int claim(Launch *x, ReeveError *reterr)
 
 static int open_output(Launch *x, ReeveError *reterr)
 {
+        if (!x->spends) /* a program whose record went with the machine may have left its output */
+                unlinkat(x->l->output_fd, x->name, 0);
         for (size_t i = 0; i < SPEC_STDIO_COUNT; i++) {
                 if (x->spec.stdio[i].kind != SPEC_STDIO_OUTPUT)
                         continue;

@@ -46,6 +46,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("ReloadPolicy", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, bus_reload_policy, FREE),
         SD_BUS_SIGNAL_WITH_ARGS("TaskCreated", TASK, 0),
         SD_BUS_SIGNAL_WITH_ARGS("TaskStarted", TASK, 0),
+        SD_BUS_SIGNAL_WITH_ARGS("TaskUpdated", TASK, 0),
         SD_BUS_SIGNAL_WITH_ARGS("TaskCompleted", TASK, 0),
         SD_BUS_SIGNAL_WITH_ARGS("TaskFailed", END, 0),
         SD_BUS_SIGNAL_WITH_ARGS("TaskCancelled", TASK, 0),

@@ -8,7 +8,7 @@
  *     its ladder told it to end, or the
  *     keeper killed it at its backstop   failed / sla           likewise
  *     killed by the kernel for memory    failed / oom           SIGKILL, and oom_kills > 0 in its cgroup
- *     exit status 0                      verifying, which task_verified() ends: completed, or failed / verification
+ *     exit status 0, or an accepted one  verifying, which task_verified() ends: completed, or failed / verification
  *     another exit status                failed / exit-code
  *     a signal                           failed / signal, failed / core-dump
  *     could not be executed              failed / exec
@@ -107,9 +107,9 @@ static void end_by_signal(Task *t, const AttemptRow *a)
         }
 }
 
-static void end_by_status(Task *t, const AttemptRow *a)
+static void end_by_status(Task *t, const AttemptRow *a, bool accepted)
 {
-        if (a->exit_value == 0) {
+        if (a->exit_value == 0 || accepted) {
                 end(t, TASK_VERIFYING, TASK_OUTCOME_NONE);
                 return;
         }
@@ -117,11 +117,11 @@ static void end_by_status(Task *t, const AttemptRow *a)
         end(t, TASK_FAILED, TASK_OUTCOME_EXIT_CODE);
 }
 
-static void end_by_exit(Task *t, const AttemptRow *a)
+static void end_by_exit(Task *t, const AttemptRow *a, bool accepted)
 {
         switch (a->exit_kind) {
         case RECORD_EXIT_EXITED:
-                end_by_status(t, a);
+                end_by_status(t, a, accepted);
                 return;
         case RECORD_EXIT_KILLED:
         case RECORD_EXIT_DUMPED:
@@ -152,7 +152,7 @@ static void set_exit(Task *t, const AttemptRow *a)
         t->row.exit_signal = killed ? a->exit_value : 0;
 }
 
-void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec)
+void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec, bool accepted)
 {
         assert(t);
         assert(a);
@@ -174,7 +174,7 @@ void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec)
         } else if (t->ended_by_ladder)
                 end(t, TASK_FAILED, TASK_OUTCOME_SLA);
         else
-                end_by_exit(t, a);
+                end_by_exit(t, a, accepted);
 }
 
 void task_next_attempt(Task *t, const AttemptRow *a)

@@ -96,11 +96,11 @@ void task_drop_start(Task *t);
 /* pending -> active: an attempt runs. Times are those of the attempt; the first attempt's are kept. */
 void task_started(Task *t, const AttemptRow *a, usec_t started_boottime);
 
-/* The end of an attempt: active -> verifying if it went well, else -> failed, cancelled or lost, by how it ended and by what was
+/* The end of an attempt: active -> verifying if it exited with 0, or with another status that is `accepted`; else -> failed, cancelled or lost, by how it ended and by what was
  * asked. A pending task may end so too (its attempt was over before anybody looked): it passes active. The attempt's
  * usage becomes the task's account. What is verifying afterwards is moved on by task_verified(), at once if there is
  * nothing to verify. */
-void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec);
+void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec, bool accepted);
 
 /* active -> pending: the attempt did not succeed, and is followed by another one. It becomes the row's, as if it were the last. */
 void task_next_attempt(Task *t, const AttemptRow *a);

@@ -224,7 +224,7 @@ static int finish(Service *s, Task *t, const Record *record)
                 return 1;
         }
         service_sla_blame(s, t, record->ended_boottime_usec, killed_by(&a));
-        task_attempt_ended(t, &a, record_duration(record));
+        task_attempt_ended(t, &a, record_duration(record), service_accepts_status(t, &a));
         if (t->row.started_boottime == 0)
                 t->row.started_boottime = record->started_boottime_usec;
         service_sla_ended(s, t, record->ended_boottime_usec);

@@ -81,6 +81,8 @@ struct Service {
         usec_t launcher_away_boottime; /* since when; USEC_INFINITY: it is there */
 
         ListLink verifications; /* ServiceVerification */
+        size_t n_checks;        /* of all of them: those that are out */
+        bool checks_wait;       /* one was not started because there were too many */
 };
 
 /* What Task.ladder points to. */
@@ -145,8 +147,10 @@ void service_commit_end(Service *s, Task *t, const AttemptRow *a);
 /* Commits an end that needs no record. */
 void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome outcome, const char *message);
 
-/* ---- verify.c, verify-program.c ---- */
+/* ---- verify.c, verify-program.c, verify-rules.c ---- */
 
+/* Does a rule name the status with which the attempt exited, so that it is no failure? */
+bool service_accepts_status(const Task *t, const AttemptRow *a);
 /* Is there anything to be verified when the task's work has ended well? */
 bool service_is_verified(const Task *t);
 /* Commits the end of the attempt of a task that is verifying now, then verifies it. */

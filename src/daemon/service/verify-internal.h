@@ -11,7 +11,7 @@
 
 typedef struct ServiceRule {
         VerifyRule rule;
-        char authored_name[32];
+        char authored_name[128];
         char record[TASK_ID_MAX + 1]; /* name of its program's record; "": it has none */
         unsigned tries;
 } ServiceRule;
@@ -29,6 +29,15 @@ struct ServiceVerification {
         uint8_t ticket[LAUNCHER_TICKET_SIZE];
 };
 
+/* ---- verify-rules.c ---- */
+
+/* Makes rules and machine. -ENOMEM, and then `v` is only good to be dropped. */
+int service_rules_make(struct ServiceVerification *v);
+/* Names the author's commands as he wrote them down. */
+void service_rules_name_authored(struct ServiceVerification *v, const StoreSpec *stored);
+
+/* ---- verify.c ---- */
+
 /* What an asynchronous step about one rule remembers: the verification may be gone when it comes back. */
 typedef struct RuleOp {
         Service *service;
@@ -40,6 +49,9 @@ typedef struct RuleOp {
 void rule_op_init(RuleOp *op, const struct ServiceVerification *v, size_t rule);
 /* NULL if that verification is not going on any more. */
 struct ServiceVerification *rule_op_find(const RuleOp *op);
+
+/* Moves it, and counts what is out. */
+void service_rule_move(struct ServiceVerification *v, size_t rule, RuleState to);
 
 /* What was found out about a rule. */
 typedef struct RuleResult {

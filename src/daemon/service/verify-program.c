@@ -210,7 +210,7 @@ void service_rule_look(ServiceVerification *v, size_t rule)
                 return;
         switch (record_phase(record)) {
         case RECORD_ENDED: {
-                verification_move(v->machine, rule, RULE_READING);
+                service_rule_move(v, rule, RULE_READING);
                 int r = read_result(v, rule, record);
                 if (r < 0) {
                         log_error_errno(r, "%s: cannot be read", name);
@@ -220,7 +220,7 @@ void service_rule_look(ServiceVerification *v, size_t rule)
         }
         case RECORD_STARTED:
                 if (state != RULE_RUNNING)
-                        verification_move(v->machine, rule, RULE_RUNNING);
+                        service_rule_move(v, rule, RULE_RUNNING);
                 return;
         case RECORD_NEW:
         case RECORD_CLAIMED:
@@ -261,7 +261,7 @@ static void wait_again(ServiceVerification *v, size_t rule)
                 service_verify_fail(v, rule, "the launcher does not start it");
                 return;
         }
-        verification_move(v->machine, rule, RULE_WAITING);
+        service_rule_move(v, rule, RULE_WAITING);
         service_retry_later(v->service);
 }
 
@@ -284,7 +284,7 @@ static void on_started(const ReeveError *error, const LaunchResult *result, void
                 if (error && error->code != REEVE_ERROR_EXEC_FAILED)
                         wait_again(v, x->op.rule);
                 else if (verification_state(v->machine, x->op.rule) == RULE_STARTING)
-                        verification_move(v->machine, x->op.rule, RULE_RUNNING);
+                        service_rule_move(v, x->op.rule, RULE_RUNNING);
         }
         service_verify_go_on(t);
 }
@@ -401,7 +401,7 @@ bool service_rule_start(ServiceVerification *v, size_t rule)
         }
         rule_op_init(&x->op, v, rule);
         x->stdin_fd = -EBADF;
-        verification_move(v->machine, rule, RULE_STARTING);
+        service_rule_move(v, rule, RULE_STARTING);
         int r = v->rules[rule].rule.kind == VERIFY_OUTPUT ? start_with_output(v, x) : ask(v, x, &e);
         if (r >= 0)
                 return true;

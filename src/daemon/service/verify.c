@@ -11,8 +11,7 @@
  * result is committed before the record that it came from is forgotten, and all of them before the end, because the
  * writer keeps the order of submission.
  *
- * What is required is decided by policy; the commands that the author himself sealed are always required: who writes
- * `reeve run --verify=` wants to be told. */
+ * Which rules there are is verify-rules.c's, how a program is run verify-program.c's. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,104 +26,26 @@
 #include "daemon/model/task-json.h"
 #include "daemon/service/verify-internal.h"
 
-#define PARALLEL 4
+#define PARALLEL_ALL 64 /* and of all: a thousand tasks may end in the same moment */
 
 typedef struct ServiceVerification ServiceVerification;
 
-/* ---- the rules ---- */
+/* ---- one verification ---- */
 
-static size_t n_rules_of(const Task *t)
+void service_rule_move(ServiceVerification *v, size_t rule, RuleState to)
 {
-        const PolicyVerification *p = t->policy ? &t->policy->verification : NULL;
-        size_t n = t->row.verify_commands + (p ? p->n_rules : 0);
+        size_t before = verification_n_out(v->machine);
 
-        return n == 0 && p && p->required ? 1 : n; /* that of the reporter */
-}
-
-bool service_is_verified(const Task *t)
-{
-        assert(t);
-        return n_rules_of(t) > 0;
-}
-
-static const VerifyKind kinds[_POLICY_RULE_KIND_MAX] = {
-        [POLICY_RULE_COMMAND] = VERIFY_COMMAND, [POLICY_RULE_FILE] = VERIFY_FILE,
-        [POLICY_RULE_METRIC] = VERIFY_METRIC,   [POLICY_RULE_EXIT_STATUS] = VERIFY_EXIT_STATUS,
-        [POLICY_RULE_OUTPUT] = VERIFY_OUTPUT,   [POLICY_RULE_REPORTED] = VERIFY_REPORTED,
-};
-
-/* Borrows from the policy, which the task keeps. */
-static VerifyRule rule_of_policy(const PolicyRule *p)
-{
-        return (VerifyRule){
-                .name = p->name,
-                .kind = kinds[p->kind],
-                .timeout_usec = p->timeout_usec,
-                .command = p->command,
-                .path = p->path,
-                .has_min_bytes = p->has_min_bytes,
-                .has_max_bytes = p->has_max_bytes,
-                .newer_than_start = p->newer_than_start,
-                .min_bytes = p->min_bytes,
-                .max_bytes = p->max_bytes,
-                .sha256 = p->sha256,
-                .matches = p->matches,
-                .metric = p->metric,
-                .has_min = p->has_min,
-                .has_max = p->has_max,
-                .min = p->min,
-                .max = p->max,
-                .exit_statuses = p->exit_statuses,
-                .n_exit_statuses = p->n_exit_statuses,
-        };
-}
-
-static void add_authored(ServiceVerification *v, ServiceRule *r, unsigned number)
-{
-        snprintf(r->authored_name, sizeof(r->authored_name), "--verify %u", number);
-        r->rule = (VerifyRule){ .name = r->authored_name,
-                                .kind = VERIFY_COMMAND,
-                                .authored = number,
-                                .timeout_usec = VERIFY_TIMEOUT_AUTHORED_USEC };
-        v->required = true;
-}
-
-/* Policy's first, so that their numbers are those of its file. */
-static size_t fill_rules(ServiceVerification *v)
-{
-        const PolicyVerification *p = v->task->policy ? &v->task->policy->verification : NULL;
-        size_t n = 0;
-
-        v->required = p && p->required;
-        for (size_t i = 0; p && i < p->n_rules; i++)
-                v->rules[n++].rule = rule_of_policy(p->rules + i);
-        for (unsigned i = 1; i <= v->task->row.verify_commands; i++)
-                add_authored(v, v->rules + n++, i);
-        if (n == 0) /* required, and nobody said how: the word of the reporter must do */
-                v->rules[n++].rule = (VerifyRule){ .name = "reported", .kind = VERIFY_REPORTED };
-        return n;
-}
-
-static int make_rules(ServiceVerification *v)
-{
-        size_t n_rules = n_rules_of(v->task);
-
-        v->rules = NEW0(ServiceRule, n_rules);
-        v->machine = verification_new(n_rules, PARALLEL);
-        if (!v->rules || !v->machine)
-                return -ENOMEM;
-        size_t n = fill_rules(v);
-        assert(n == n_rules);
-        for (size_t i = 0; i < n; i++)
-                if (verify_rule_is_program(&v->rules[i].rule))
-                        service_rule_name_record(v, i);
-        return 0;
+        verification_move(v->machine, rule, to);
+        v->service->n_checks += verification_n_out(v->machine) - before; /* it may be one less */
 }
 
 static ServiceVerification *verification_done(ServiceVerification *v)
 {
         if (!v)
                 return NULL;
+        if (v->machine)
+                v->service->n_checks -= verification_n_out(v->machine);
         list_remove(&v->link);
         if (v->task)
                 v->task->verification = NULL;
@@ -220,7 +141,7 @@ void service_verify_conclude(ServiceVerification *v, size_t rule, RuleResult *re
         assert(v);
         assert(result);
 
-        verification_move(v->machine, rule, result->passed ? RULE_PASSED : RULE_FAILED);
+        service_rule_move(v, rule, result->passed ? RULE_PASSED : RULE_FAILED);
         int r = write_result(v, rule, result);
         if (r < 0)
                 log_error_errno(r, "%s: cannot store the result of rule %zu", v->task->row.task_id,
@@ -286,6 +207,37 @@ static void judge(ServiceVerification *v)
         }
 }
 
+static void start_what_waits(ServiceVerification *v)
+{
+        Service *s = v->service;
+
+        for (int i; (i = verification_next(v->machine)) >= 0;) {
+                if (s->n_checks >= PARALLEL_ALL) {
+                        s->checks_wait = true;
+                        return;
+                }
+                if (!service_rule_start(v, (size_t)i))
+                        return;
+        }
+}
+
+/* There is room again: for the oldest first. */
+static void let_others_start(Service *s)
+{
+        if (!s->checks_wait || s->n_checks >= PARALLEL_ALL)
+                return;
+        s->checks_wait = false;
+        LIST_FOREACH_SAFE(&s->verifications, link) {
+                ServiceVerification *v = container_of(link, ServiceVerification, link);
+                if (v->ready)
+                        start_what_waits(v);
+                if (v->ready && verification_is_over(v->machine)) /* none of them could be started */
+                        finish(v);
+                if (s->checks_wait)
+                        return;
+        }
+}
+
 void service_verify_go_on(Task *t)
 {
         assert(t);
@@ -293,12 +245,12 @@ void service_verify_go_on(Task *t)
         ServiceVerification *v = t->verification;
         if (!v || !v->ready)
                 return;
+        Service *s = v->service;
         judge(v);
-        for (int i; (i = verification_next(v->machine)) >= 0;)
-                if (!service_rule_start(v, (size_t)i))
-                        break;
+        start_what_waits(v);
         if (verification_is_over(v->machine))
                 finish(v);
+        let_others_start(s);
 }
 
 /* ---- the beginning ---- */
@@ -325,6 +277,7 @@ static void take_spec(ServiceVerification *v, const StoreSpec *spec)
 
         if (!spec || spec->ticket_size != sizeof(v->ticket))
                 return;
+        service_rules_name_authored(v, spec);
         memcpy(v->ticket, spec->ticket, sizeof(v->ticket));
         if (spec_seal(spec->spec, spec->spec_size, &v->spec_fd, &e) < 0)
                 log_full_reeve_error(LOG_ERR, &e, v->task->row.task_id);
@@ -347,8 +300,7 @@ static void take_results(ServiceVerification *v, const VerificationRow *rows, si
 {
         for (size_t i = 0; i < n; i++)
                 if (rows[i].attempt == v->attempt && rows[i].rule <= verification_n_rules(v->machine))
-                        verification_move(v->machine, rows[i].rule - 1,
-                                          rows[i].passed ? RULE_PASSED : RULE_FAILED);
+                        service_rule_move(v, rows[i].rule - 1, rows[i].passed ? RULE_PASSED : RULE_FAILED);
 }
 
 static void on_results(const ReeveError *error, const VerificationRow *rows, size_t n, void *userdata)
@@ -384,7 +336,7 @@ static int begin(Service *s, Task *t)
         v->task = t;
         t->verification = v;
         RuleOp *op = NEW0(RuleOp, 1);
-        int r = op ? make_rules(v) : -ENOMEM;
+        int r = op ? service_rules_make(v) : -ENOMEM;
         if (r >= 0) {
                 rule_op_init(op, v, 0);
                 r = store_verifications(s->store, op->task_id, on_results, op);

@@ -3,7 +3,8 @@
 /* Questions of those who verify: what was found out about a task already, and the specification in whose name its checks
  * run. Both are about one task and small, so they are read in one piece.
  *
- * The specification holds an environment: its copy is wiped when it was handed over. */
+ * The specification holds an environment: its copy is wiped when it was handed over. What it is about (limits, argv) is not
+ * known here. */
 
 #include <errno.h>
 #include <string.h>

@@ -3,8 +3,10 @@
 becomes of checks that hang, that cannot be run, or that nobody wants any more.
 """
 
+import contextlib
 import os
 import signal
+import sqlite3
 
 import checks
 import pytest
@@ -43,6 +45,7 @@ RULES = {
     "two": ("{metric: cpu_seconds, max: 100}, {file: no-such}", False, "no such file"),
 }
 OTHERS = {
+    "accepts-three": "[{name: status, exit_status: [3, 5]}]",
     "waits": "[{name: waits, command: [ROOT/checks/waits]}, {name: cheap, metric: cpu_seconds, max: 100}]",
     "many": "[" + ", ".join(f"{{name: r{n}, command: [ROOT/checks/says, x]}}" for n in range(20)) + "]",
 }
@@ -120,6 +123,7 @@ class World:
 
     def nothing_is_left(self):
         checks.check_nothing_left(self.i)
+        assert [n for n in os.listdir(self.i.path("output")) if "-check" in n] == [], "outputs of checks are left"
         with checks.database(self.i) as db:
             assert db.execute("SELECT count(*) FROM task_specs").fetchone()[0] == 0
             assert db.execute("SELECT count(*) FROM task_attempts WHERE attempt <> 1").fetchone()[0] == 0
@@ -210,6 +214,7 @@ def test_authored():
         t = w.verify("plain", "bad", verify=["true", "false", own], env=env)
         assert (t["status"], t["outcome"]) == ("failed", "verification")
         assert [r["passed"] for r in w.rules("bad")] == [True, False, True]
+        assert [r["name"] for r in w.rules("bad")] == ["true", "false", own.rsplit(SEP, 1)[1]]
         # Beside what policy asks for; and though that is not required, this is.
         t = w.verify("file-there-false", "both", verify=["false"])
         assert (t["status"], t["outcome"]) == ("failed", "verification")
@@ -223,6 +228,28 @@ def test_long_id():
         task = "x" * 128
         w.run("file-there-true", task)
         expect_passed(w, task, 1)
+        w.nothing_is_left()
+
+
+def test_accepted_status():
+    """A status that a rule names is what the task may exit with."""
+    with World() as w:
+        t = w.verify("accepts-three", script="exit 3")
+        assert (t["status"], t.get("outcome"), t["exit_status"], t["verification_status"]) == ("completed", None, 3, "passed")
+        t = w.verify("accepts-three", "u", script="exit 4")
+        assert (t["status"], t["outcome"], t.get("verification_status")) == ("failed", "exit-code", None)
+        t = w.verify("accepts-three", "v", script="exit 0")
+        assert (t["status"], t["outcome"]) == ("failed", "verification"), "0 is not among them"
+
+
+def test_more_than_may_run_at_a_time():
+    with World() as w, w.i.connect() as c:
+        for n in range(25):
+            w.i.submit(c, ["/bin/true"], task=f"t{n}", task_type="many")
+        for _ in range(25):
+            c.reply()
+        for n in range(25):
+            expect_passed(w, f"t{n}", 20)
         w.nothing_is_left()
 
 
@@ -313,6 +340,26 @@ def test_reeved_is_killed_at_step(step):
             topics = [e["topic"] for e in db.execute("SELECT topic FROM task_events ORDER BY number")]
         # As everywhere: a start whose commit was lost is told by the end.
         assert [t for t in topics if t != "task.started"] == ["task.created", "task.verifying", "task.completed"]
+
+
+def test_reboot():
+    """The checks that ran went with the machine; the list of spent tickets did not."""
+    with World() as w:
+        w.run("waits", "t")
+        w.until_check_runs()
+        w.i.kill(w.i.reeved, w.i.launcher)
+        w.i.end_cgroups()
+        for name in w.i.records():
+            os.unlink(w.i.path("tasks", name))
+        assert "t-check1.1" in os.listdir(w.i.path("output"))
+        with contextlib.closing(sqlite3.connect(w.i.path("registry.db"))) as db, db:
+            db.execute("UPDATE task_registry SET boot_id = ?", [bytes(range(16))])
+        w.i.start_launcher()
+        w.i.start_reeved()
+        checks.until(w.i, "it is not checked again", lambda: w.ran() == 2)
+        w.gate.open()
+        expect_passed(w, "t", 2)
+        w.nothing_is_left()
 
 
 def test_without_launcher():

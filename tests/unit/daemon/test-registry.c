@@ -158,7 +158,7 @@ static void test_every_end(void **state)
                         if (started)
                                 start(t);
                         t->row.cancel_requested = ends[i].cancel;
-                        task_attempt_ended(t, &a, 8);
+                        task_attempt_ended(t, &a, 8, false);
                         if (t->row.status != ends[i].status || t->row.outcome != ends[i].outcome)
                                 fail_msg("%s: got %s/%s, expected %s/%s", ends[i].name,
                                          task_state_name(t->row.status), task_outcome_name(t->row.outcome),
@@ -181,14 +181,14 @@ static void test_verified(void **state)
 
         Task *t = add(f, "nothing-to-verify", 0);
         start(t);
-        task_attempt_ended(t, &a, 8);
+        task_attempt_ended(t, &a, 8, false);
         task_verified(t, false, 0);
         assert_int_equal(t->row.status, TASK_COMPLETED);
         assert_int_equal(t->row.completed_realtime, NOW + 9);
 
         t = add(f, "passes", 0);
         start(t);
-        task_attempt_ended(t, &a, 8);
+        task_attempt_ended(t, &a, 8, false);
         task_verified(t, false, NOW + 20);
         assert_int_equal(t->row.status, TASK_COMPLETED);
         assert_int_equal(t->row.outcome, TASK_OUTCOME_NONE);
@@ -197,14 +197,23 @@ static void test_verified(void **state)
 
         t = add(f, "fails", 0);
         start(t);
-        task_attempt_ended(t, &a, 8);
+        task_attempt_ended(t, &a, 8, false);
         task_verified(t, true, NOW + 20);
         assert_int_equal(t->row.status, TASK_FAILED);
         assert_int_equal(t->row.outcome, TASK_OUTCOME_VERIFICATION);
 
+        AttemptRow three = a;
+        three.exit_value = 3;
+        t = add(f, "accepted", 0);
+        start(t);
+        task_attempt_ended(t, &three, 8, true);
+        assert_int_equal(t->row.status, TASK_VERIFYING);
+        assert_int_equal(t->row.exit_status, 3);
+        assert_null(t->row.message);
+
         t = add(f, "cancelled-meanwhile", 0);
         start(t);
-        task_attempt_ended(t, &a, 8);
+        task_attempt_ended(t, &a, 8, false);
         task_ended_otherwise(t, TASK_CANCELLED, TASK_OUTCOME_NONE, NULL, NOW + 20);
         assert_int_equal(t->row.status, TASK_CANCELLED);
         assert_int_equal(t->row.completed_realtime, NOW + 20);
@@ -218,14 +227,14 @@ static void test_exit_fields(void **state)
 
         Task *t = add(f, "x", 0);
         start(t);
-        task_attempt_ended(t, &a, 0);
+        task_attempt_ended(t, &a, 0, false);
         assert_true(t->row.has_exit);
         assert_int_equal(t->row.exit_signal, SIGINT);
         assert_string_equal(t->row.message, "ended by signal INT");
 
         t = add(f, "y", 0);
         start(t);
-        task_attempt_ended(t, &(AttemptRow){ .attempt = 1, .exit_kind = RECORD_EXIT_UNKNOWN }, 0);
+        task_attempt_ended(t, &(AttemptRow){ .attempt = 1, .exit_kind = RECORD_EXIT_UNKNOWN }, 0, true);
         assert_false(t->row.has_exit);
 }
 
