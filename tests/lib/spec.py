@@ -47,6 +47,19 @@ def text(*args, **kwargs):
     return b"".join(f.encode("utf-8", "surrogateescape") + b"\0" for f in fields(*args, **kwargs))
 
 
+def attached(task, pid, **changed):
+    """For a process that runs, with its own ids, as libreeve writes it."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        start = f.read().rpartition(")")[2].split()[19]
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as f:
+        boot = f.read().strip().replace("-", "")
+    st = os.stat(f"/proc/{pid}")
+    f = fields(task, ["attached"], uid=changed.pop("uid", st.st_uid), gid=st.st_gid, stdio=("null", "null", "null"), env={},
+               **changed)
+    f.insert(next(n for n, field in enumerate(f) if field.startswith("arg=")), f"attach={pid}:{start}:{boot}")
+    return b"".join(field.encode() + b"\0" for field in f)
+
+
 def memfd(data, seals=SEALS, name=NAME):
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     view = memoryview(data)

@@ -59,19 +59,6 @@ def get(i, task):
         return c.call("Get", {"task_id": task})["task"]
 
 
-def attach_spec(task, pid, **changed):
-    """As libreeve writes it."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
-        start = f.read().rpartition(")")[2].split()[19]
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as f:
-        boot = f.read().strip().replace("-", "")
-    st = os.stat(f"/proc/{pid}")
-    fields = spec.fields(task, ["attached"], uid=changed.pop("uid", st.st_uid), gid=st.st_gid,
-                         stdio=("null", "null", "null"), env={}, **changed)
-    fields.insert(next(n for n, f in enumerate(fields) if f.startswith("arg=")), f"attach={pid}:{start}:{boot}")
-    return b"".join(f.encode() + b"\0" for f in fields)
-
-
 def call(connection, method, data, **more):
     fd = spec.memfd(data)
     try:
@@ -141,7 +128,7 @@ def test_errors():
             reeve(i, "attach", "--", bad, status=64)
         assert "--id" in reeve(i, "attach", "--id=x", p.pid, p.pid, status=64)
         with i.connect() as c:
-            for method, data in (("Run", attach_spec("a", p.pid)), ("Attach", spec.text("b", ["/bin/true"]))):
+            for method, data in (("Run", spec.attached("a", p.pid)), ("Attach", spec.text("b", ["/bin/true"]))):
                 with pytest.raises(VarlinkError) as caught:
                     call(c, method, data)
                 assert (caught.value.name, caught.value.field) == ("InvalidArgument", "spec"), str(caught.value)
@@ -157,7 +144,7 @@ def test_whose():
         def as_nobody(pid):
             with i.connect() as c:
                 try:
-                    return call(c, "Attach", attach_spec("hers", pid, uid=NOBODY.pw_uid))["task"]
+                    return call(c, "Attach", spec.attached("hers", pid, uid=NOBODY.pw_uid))["task"]
                 except VarlinkError as e:
                     return e.name, e.field
         assert Person("nobody").does(as_nobody, roots.pid) == ("PermissionDenied", "pid")
@@ -173,7 +160,7 @@ def test_whose():
 def test_the_same_twice():
     """A repeated request is the same task, while it runs and afterwards; other content is AlreadyExists."""
     with Instance() as i, Process() as p, i.connect() as c:
-        data = attach_spec("twice", p.pid)
+        data = spec.attached("twice", p.pid)
         for _ in range(2):
             assert call(c, "Attach", data)["task"]["pid"] == p.pid
         with pytest.raises(VarlinkError) as caught:
@@ -194,7 +181,7 @@ def test_reeved_dies_at(step):
             pass
         os.chown(once, pwd.getpwnam("reeve").pw_uid, -1)
         i.start_reeved(env={"REEVE_CRASH_AT": f"reeved:{step}", "REEVE_CRASH_ONCE": once})
-        data = attach_spec("survives", p.pid)
+        data = spec.attached("survives", p.pid)
         ends = step in ("ended", "finished", "forget")
         if ends:
             with i.connect() as c:

@@ -12,6 +12,7 @@ import subprocess
 
 import pytest
 
+import spec
 from instance import BUILD, Instance
 from varlink import VarlinkError
 
@@ -63,13 +64,24 @@ def definition(connection):
     return reply["description"]
 
 
+def attach(recorder):
+    child = subprocess.Popen(["sleep", "1000"])
+    fd = spec.memfd(spec.attached("attached_1", child.pid))
+    recorder.connection.send("Attach", {"spec": 0, "subsystem": "test", "task_type": "check"}, [fd])
+    recorder.keep("Attach", recorder.connection.reply())
+    os.close(fd)
+    child.kill()
+    child.wait()
+    recorder.call("Wait", task_id="attached_1")
+
+
 def walk(reeve, recorder):
     """One task's life, with a look at it from every side."""
     c = recorder.connection
     task = reeve.submit(c, ["/bin/sh", "-c", "echo ready; exec sleep 1000"])
     recorder.keep("Run", c.reply())
     one = {"task_id": task}
-    recorder.call("Attach", spec=0, subsystem="test", task_type="check")  # InvalidArgument
+    attach(recorder)
     with reeve.connect() as other:
         live = Recorder(other)
         live.stream("Monitor", lambda r: r["topic"] == "task.usage", task_id=task, usage=True)

@@ -12,11 +12,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <systemd/sd-id128.h>
 #include <unistd.h>
 
 #include "basic/fd.h"
+#include "common/cgroup/cgroup.h"
 #include "common/proc/proc.h"
 
 #define TIME_LIMIT_MSEC 20000
@@ -29,9 +31,32 @@ Person person_plain(uid_t uid)
         return (Person){ .uid = { uid, uid, uid }, .gid = { gid, gid, gid } };
 }
 
+/* Below a systemd it is in a service with this test, and could not be attached by its user: it gets a scope in his slice, as a
+ * session would be. For the rules that is a path, so nobody tells systemd. */
+static int enter_scope(uid_t uid)
+{
+        char path[96], text[16];
+        int mount_fd;
+
+        if (faccessat(AT_FDCWD, "/run/systemd/system", F_OK, 0) < 0)
+                return 0;
+        int r = cgroup_open_mount(&mount_fd, NULL);
+        if (r < 0)
+                return r;
+        snprintf(path, sizeof(path), "user.slice/user-%u.slice/reeve-test.scope/cgroup.procs", uid);
+        for (char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+                *slash = '\0';
+                (void)mkdirat(mount_fd, path, 0755); /* it may be there */
+                *slash = '/';
+        }
+        snprintf(text, sizeof(text), "%d", getpid());
+        return fd_write_file_at(mount_fd, path, text);
+}
+
 static _noreturn_ void become(const Person *who, const int in[2], const int out[2], const char *script)
 {
-        if (setpgid(0, 0) < 0 || dup2(in[0], STDIN_FILENO) < 0 || dup2(out[1], STDOUT_FILENO) < 0)
+        if (setpgid(0, 0) < 0 || enter_scope(who->uid[1]) < 0 || dup2(in[0], STDIN_FILENO) < 0 ||
+            dup2(out[1], STDOUT_FILENO) < 0)
                 _exit(120);
         if (who->before)
                 who->before();
