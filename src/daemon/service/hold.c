@@ -10,8 +10,6 @@
  * What is already committed does not wait here: tasks that are pending, cancellations and kills are taken up by
  * service_on_launcher_connected(). */
 
-#include <errno.h>
-
 #include "daemon/service/service-internal.h"
 
 #define HOLD_USEC          (2 * USEC_PER_SEC)
