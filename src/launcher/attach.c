@@ -49,7 +49,8 @@ static void announce(const Keeper *k)
         report(k, &(ChildReport){ .pid = r->task_pid,
                                   .start = r->task_start,
                                   .realtime_usec = r->started_realtime_usec,
-                                  .boottime_usec = r->started_boottime_usec });
+                                  .boottime_usec = r->started_boottime_usec,
+                                  .cgroup_id = r->cgroup_id });
         CRASH_POINT("keeper", "attach-started");
 }
 

@@ -11,7 +11,7 @@ import pytest
 
 import network
 from checks import database, until
-from instance import Instance, cgroup2_mount
+from instance import REEVE, Instance, cgroup2_mount
 
 FIELDS = ("net_rx_bytes", "net_rx_packets", "net_tx_bytes", "net_tx_packets")
 LOOPBACK = ("net_loopback_rx_bytes", "net_loopback_tx_bytes")
@@ -219,6 +219,35 @@ u.recv(1)
             end = reeve.wait(task, c)
     assert end["status"] == "completed", reeve.output(task).decode()
     assert min(numbers(end)[0], numbers(end)[2]) > 100_000
+
+
+def test_an_attached_process_brings_its_sockets_along(reeve, pair):
+    """A socket that it had before is charged to where it was made; one that it makes afterwards to the task."""
+    script = f"""{network.CLIENT}
+before = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+print("ready", flush=True)
+input()
+for _ in range(10):
+    before.sendto(b"b" * 1000, ({network.PEER!r}, {network.SINK_PORT}))
+udp(100)
+print("sent", flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen(["/usr/bin/python3", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
+        assert p.stdout.readline() == b"ready\n"
+        task = subprocess.run([reeve.program(REEVE), "attach", "--subsystem=test", str(p.pid)], check=True, text=True,
+                              capture_output=True, timeout=60,
+                              env={"PATH": "/usr/bin:/bin", "REEVE_SOCKET": reeve.path("io.reeve.Registry")}).stdout.strip()
+        p.stdin.write(b"\n")
+        p.stdin.flush()
+        assert p.stdout.readline() == b"sent\n"
+        with reeve.connect() as c:
+            now = c.call("Get", {"task_id": task})["task"]
+        p.stdin.close()
+        p.wait()
+        end = reeve.wait(task)
+    each = 100 * (network.DATAGRAM + 28)
+    assert numbers(now) == numbers(end) == (each, 100, each, 100)
 
 
 def test_cgroups_of_its_own_count_to_the_task(reeve, pair):
