@@ -119,7 +119,7 @@ static int run(Launcher *l)
         if (r < 0)
                 return log_full_reeve_error(LOG_ERR, &e, "cannot start");
         if (!l->pool_scope.path[0])
-                net_counters_start(&l->net, l->records_fd);
+                net_counters_start(&l->net, l->records_fd, false);
         recover_all(l);
         r = server_start(l, &e);
         if (r < 0)

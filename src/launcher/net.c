@@ -32,12 +32,12 @@
 #define LEVELS_BELOW_ROOT 3    /* of a task; with LEVELS_BELOW_POOL as in bpf/net.bpf.c */
 #define LEVELS_BELOW_POOL 3
 
-/* The slice of the pool's scope, in which the other scopes are, too; or the pool. */
-static void find_root(NetCounters *n)
+/* The pool; or the slice of the pool's scope, in which the other scopes are, too. */
+static void find_root(NetCounters *n, bool is_scope)
 {
-        const char *path = n->tasks->path, *name = strrchr(path, '/'), *dot = strrchr(path, '.');
-        bool is_scope = name && dot && streq(dot, ".scope");
+        const char *path = n->tasks->path, *name = strrchr(path, '/');
 
+        is_scope = is_scope && name;
         snprintf(n->root, sizeof(n->root), "%.*s", is_scope ? (int)(name - path) : INT_MAX, path);
         snprintf(n->pool, sizeof(n->pool), "%s", is_scope ? name + 1 : "");
 }
@@ -146,7 +146,7 @@ void net_counters_init(NetCounters *n, const Pool *tasks, const char *wanted)
         *n = (NetCounters){ .map_fd = -EBADF, .tasks = tasks, .wanted = wanted };
 }
 
-void net_counters_start(NetCounters *n, int records_fd)
+void net_counters_start(NetCounters *n, int records_fd, bool is_scope)
 {
         int r = -EIO;
 
@@ -155,7 +155,7 @@ void net_counters_start(NetCounters *n, int records_fd)
         n->map_fd = fd_close(n->map_fd);
         n->map_id = 0;
         n->reason[0] = '\0';
-        find_root(n);
+        find_root(n, is_scope);
         if (streq(n->wanted, "off"))
                 strcpy(n->reason, "switched off (--network-counters=off)");
         else if (!n->root[0])

@@ -21,10 +21,11 @@ typedef struct NetCounters {
 /* Before anything else; both are borrowed for good. */
 void net_counters_init(NetCounters *n, const Pool *tasks, const char *wanted);
 
-/* Puts the programs of this version on the root of the tasks and finds their map; counts of before go on. To be called
- * whenever the pool was opened, for it may be another one. A host that cannot do it is no failure: then `reason` says
- * why. Records whose counts are lost, because the map had to be made anew, are told so. */
-void net_counters_start(NetCounters *n, int records_fd);
+/* Puts the programs of this version on the root of the tasks, which is the pool, or if that `is_scope` the instance's
+ * slice around it; and finds their map. Counts of before go on. To be called whenever the pool was opened, for it may be
+ * another one. A host that cannot do it is no failure: then `reason` says why. Records whose counts are lost, because the
+ * map had to be made anew, are told so. */
+void net_counters_start(NetCounters *n, int records_fd, bool is_scope);
 
 /* From now on the traffic of this attempt is counted: its leaf is made, and nothing runs in it yet. Fills the record's
  * net_* fields, with null if it is not counted. */

@@ -108,7 +108,7 @@ static int settle(Launcher *l, pid_t holder)
                 return r;
         pool_close(&l->pool);
         l->pool = fresh;
-        net_counters_start(&l->net, l->records_fd);
+        net_counters_start(&l->net, l->records_fd, true);
         l->pool_scope.error = REEVE_ERROR_NULL;
         r = watch_holder(l, holder);
         return r < 0 ? reeve_error_errno(&l->pool_scope.error, r, NULL, "cannot watch the holder") : 0;
