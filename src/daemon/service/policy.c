@@ -166,8 +166,8 @@ static void on_loaded(int result, void *userdata)
         Service *s = l->service;
 
         take_over(s, l);
-        s->policy.load = NULL;
         answer_all(&s->policy.served, result < 0 ? &l->error : NULL);
+        s->policy.load = NULL; /* not before: who asks again from a callback must wait for the next load */
         load_free(l);
         if (!list_is_empty(&s->policy.waiting))
                 begin_load(s);
