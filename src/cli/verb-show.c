@@ -186,6 +186,19 @@ static void print_ladder(const TaskView *t)
         }
 }
 
+/* Where it is not in the registry's file, which `reeve logs` shows. */
+static void print_output(const TaskView *t)
+{
+        const char *output = json_get_string(t->json, "output");
+        _cleanup_free_ char *text = NULL;
+
+        if (!output || streq(output, "file"))
+                return;
+        if (streq(output, "journal"))
+                text = string_printf("in the journal (journalctl -t %s)", t->id);
+        print_field("Output", text ?: "of who ran it");
+}
+
 static void print_command(const json_t *argv)
 {
         _cleanup_free_ char *text = json_is_array(argv) ? command_line_text(argv) : NULL;
@@ -200,6 +213,7 @@ static void print_place(const TaskView *t)
         print_number("Main process", t->pid);
         print_command(json_object_get(t->json, "argv"));
         print_field("Directory", json_get_string(t->json, "cwd"));
+        print_output(t);
 
         const json_t *metadata = json_object_get(t->json, "metadata");
         if (json_object_size(metadata) > 0) {

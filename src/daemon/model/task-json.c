@@ -145,6 +145,7 @@ json_t *task_row_to_json(const TaskRow *t, TaskView view)
         int r = set_identity(o, t) | set_progress(o, t) | set_verification(o, t) | set_times(o, t) |
                 set_sla(o, t) | usage_to_json(&t->usage, o);
         if (view == TASK_VIEW_PRIVATE) {
+                r |= json_set_string(o, "output", task_output_name(t->output));
                 r |= json_set_string(o, "description", t->description);
                 r |= json_set_string(o, "message", t->message); /* it may quote the command */
                 r |= set_text(o, "argv", t->argv);

@@ -44,6 +44,12 @@ static const char *const kinds[_TASK_KIND_MAX] = {
         [TASK_KIND_REPORTED] = "reported",
 };
 
+static const char *const outputs[_TASK_OUTPUT_MAX] = {
+        [TASK_OUTPUT_FILE] = "file",
+        [TASK_OUTPUT_JOURNAL] = "journal",
+        [TASK_OUTPUT_CALLER] = "caller",
+};
+
 static const char *const verification_statuses[_VERIFICATION_STATUS_MAX] = {
         [VERIFICATION_PENDING] = "pending",
         [VERIFICATION_PASSED] = "passed",
@@ -83,6 +89,24 @@ int task_kind_from_name(const char *name, TaskKind *ret)
         for (unsigned i = 0; i < _TASK_KIND_MAX; i++)
                 if (strcmp(kinds[i], name) == 0) {
                         *ret = (TaskKind)i;
+                        return 0;
+                }
+        return -EINVAL;
+}
+
+const char *task_output_name(TaskOutput o)
+{
+        assert((unsigned)o < _TASK_OUTPUT_MAX);
+        return outputs[o];
+}
+
+int task_output_from_name(const char *name, TaskOutput *ret)
+{
+        assert(ret);
+
+        for (unsigned i = 0; i < _TASK_OUTPUT_MAX; i++)
+                if (name ? outputs[i] && strcmp(outputs[i], name) == 0 : i == TASK_OUTPUT_NONE) {
+                        *ret = (TaskOutput)i;
                         return 0;
                 }
         return -EINVAL;

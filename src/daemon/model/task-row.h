@@ -49,6 +49,20 @@ const char *verification_status_name(VerificationStatus s);
 /* `name` may be NULL. -EINVAL if there is none. */
 int verification_status_from_name(const char *name, VerificationStatus *ret);
 
+/* Where the output of a task is. */
+typedef enum TaskOutput {
+        TASK_OUTPUT_NONE,    /* nowhere that is known: there is none, or it is a process that was attached */
+        TASK_OUTPUT_FILE,    /* of the registry */
+        TASK_OUTPUT_JOURNAL, /* under the task's id */
+        TASK_OUTPUT_CALLER,  /* the descriptors that it was given */
+        _TASK_OUTPUT_MAX,
+} TaskOutput;
+
+/* "file", "journal", "caller"; NULL for none. */
+const char *task_output_name(TaskOutput o);
+/* NULL is none. -EINVAL if there is none of that name. */
+int task_output_from_name(const char *name, TaskOutput *ret);
+
 /* task_registry */
 typedef struct TaskRow {
         int64_t seq; /* rowid: order of creation, cursor of List; 0 before it was inserted */
@@ -61,6 +75,7 @@ typedef struct TaskRow {
         char *metadata; /* JSON text of an object, or NULL */
         char *argv;     /* JSON text of an array of strings, or NULL */
         char *cwd;
+        TaskOutput output;
         uint8_t content_hash
                         [32]; /* SHA-256 of what Run was asked: the same id and content is the same task */
 

@@ -255,6 +255,10 @@ static int check_task(const Caller *caller, const ServiceOutput *o, const TaskRo
         if (!caller_owns(caller, row))
                 return reeve_error_set(reterr, REEVE_ERROR_PERMISSION_DENIED, "task_id",
                                        "task '%s' is somebody else's", o->task_id);
+        if (row->output == TASK_OUTPUT_JOURNAL)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "task_id",
+                                       "the output of '%s' is in the journal: journalctl -t %s", o->task_id,
+                                       o->task_id);
         if (o->attempt > MAX(row->attempt, 1U))
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "attempt",
                                        "task '%s' has had %u attempts", o->task_id, row->attempt);

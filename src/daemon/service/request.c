@@ -248,6 +248,19 @@ static void hash_request(const RunRequest *q, const char *spec, size_t spec_size
         crypto_hash_sha256_final(&h, ret);
 }
 
+/* As standard output goes; if that goes nowhere, as standard error. */
+static TaskOutput output_of(const Spec *spec)
+{
+        static const TaskOutput outputs[] = {
+                [SPEC_STDIO_NULL] = TASK_OUTPUT_NONE,
+                [SPEC_STDIO_OUTPUT] = TASK_OUTPUT_FILE,
+                [SPEC_STDIO_FD] = TASK_OUTPUT_CALLER,
+                [SPEC_STDIO_JOURNAL] = TASK_OUTPUT_JOURNAL,
+        };
+
+        return outputs[spec->stdio[STDOUT_FILENO].kind] ?: outputs[spec->stdio[STDERR_FILENO].kind];
+}
+
 static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t owner)
 {
         int r = 0;
@@ -257,6 +270,7 @@ static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t o
         row->run_uid = spec->uid;
         row->run_gid = spec->gid;
         row->status = TASK_PENDING;
+        row->output = output_of(spec);
         row->verify_commands = (unsigned)spec->n_verify;
 
         r |= copy_string(&row->task_id, spec->task_id);

@@ -88,6 +88,7 @@ static void put_task_fixed(Binder *b, const TaskRow *t)
         put_text(b, TASK_COLUMN_CREATED_BY, t->created_by);
         put_text(b, TASK_COLUMN_ARGV, t->argv);
         put_text(b, TASK_COLUMN_CWD, t->cwd);
+        put_text(b, TASK_COLUMN_OUTPUT, task_output_name(t->output));
         put_blob(b, TASK_COLUMN_CONTENT_HASH, t->content_hash, sizeof(t->content_hash));
         put_int(b, TASK_COLUMN_VERIFY_COMMANDS, t->verify_commands);
         put_text(b, TASK_COLUMN_POLICY_HASH, t->policy_hash);
@@ -338,7 +339,8 @@ static int get_task_enums(sqlite3_stmt *st, TaskRow *t)
         t->status = task_state_from_name(status);
         t->outcome = task_outcome_from_name(outcome);
         const char *verification = (const char *)sqlite3_column_text(st, TASK_COLUMN_VERIFICATION_STATUS);
-        if (verification_status_from_name(verification, &t->verification) < 0)
+        if (verification_status_from_name(verification, &t->verification) < 0 ||
+            task_output_from_name((const char *)sqlite3_column_text(st, TASK_COLUMN_OUTPUT), &t->output) < 0)
                 return -EBADMSG;
         if (task_kind_from_name(kind, &t->kind) < 0 || (int)t->status < 0 || (int)t->outcome < 0)
                 return -EBADMSG;

@@ -20,6 +20,7 @@
         X(CREATED_BY, "created_by")           \
         X(ARGV, "argv")                       \
         X(CWD, "cwd")                         \
+        X(OUTPUT, "output")                   \
         X(CONTENT_HASH, "content_hash")       \
         X(VERIFY_COMMANDS, "verify_commands") \
         X(POLICY_HASH, "policy_hash")         \

@@ -106,14 +106,17 @@ def streams():
     with Instance() as i:
         script = "echo out; echo err >&2; echo '<3>bad'; exit 4"
         t = i.run_wait(["/bin/sh", "-c", script], stdio=NAMED)
-        assert (t["status"], t["exit_status"]) == ("failed", 4), t
+        assert (t["status"], t["exit_status"], t["output"]) == ("failed", 4, "journal"), t
+        with pytest.raises(VarlinkError) as caught:
+            i.output(t["task_id"])
+        assert caught.value.name == "InvalidArgument" and f"journalctl -t {t['task_id']}" in str(caught.value.parameters)
         (uid, _, text), = journald.of(t["task_id"])
         assert (uid, text) == (0, b"out\nerr\n<3>bad\n"), "one stream for both, in the order of writing"
         assert not os.listdir(i.path("output")), "there is no output file"
 
         t = i.run_wait(["/bin/sh", "-c", "echo out; echo err >&2"], stdio=("null", "output", "journal"))
         assert journald.of(t["task_id"])[0][2] == b"err\n"
-        assert i.output(t["task_id"]) == b"out\n"
+        assert i.output(t["task_id"]) == b"out\n" and t["output"] == "file"
 
         def as_nobody():
             with i.connect() as c:

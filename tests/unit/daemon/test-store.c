@@ -51,6 +51,7 @@ static void assert_task(const TaskRow *got, const TaskRow *expected)
         assert_memory_equal(got->content_hash, expected->content_hash, sizeof(got->content_hash));
         assert_memory_equal(got->boot_id, expected->boot_id, sizeof(got->boot_id));
         assert_same(kind);
+        assert_same(output);
         assert_same(owner_uid);
         assert_same(run_uid);
         assert_same(run_gid);
@@ -101,6 +102,7 @@ static TaskRow make_full_task(void)
         t.description = (char *)"";
         t.created_by = (char *)"somebody";
         t.kind = TASK_KIND_REPORTED;
+        t.output = TASK_OUTPUT_JOURNAL;
         t.owner_uid = 4294967294U;
         t.run_uid = 7;
         t.run_gid = 8;
@@ -177,6 +179,7 @@ static void test_update(void **state)
         full.task_type = t.task_type;
         full.created_by = t.created_by;
         full.kind = t.kind;
+        full.output = t.output;
         full.owner_uid = t.owner_uid;
         full.run_uid = t.run_uid;
         full.run_gid = t.run_gid;
