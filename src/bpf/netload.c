@@ -7,7 +7,8 @@
  * It takes the root as descriptor 3 (a cgroup directory) and the name of the pool's directory in it, if the pool is not the
  * root itself. Programs that an earlier one attached are replaced, each in one step, by those of this version, which go on
  * counting in the same map; not a packet is missed. What cannot be gone on with (half of it is missing, another layout)
- * is replaced by an empty map: the launcher sees by its id that it is another one.
+ * is replaced by an empty map: the launcher sees by its id that it is another one. If the launcher is killed, this goes with
+ * it, wherever it stands: each step leaves what the next one can go on with.
  *
  * 0: attached. 1: not, the reason is the one line on standard error. */
 
@@ -15,10 +16,12 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "basic/fd.h"
@@ -107,8 +110,9 @@ static int run(struct net_bpf *skeleton, const char *pool)
 
 int main(int argc, char **argv)
 {
+        /* Of two at once the later would not find what it wants to replace. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         libbpf_set_print(on_message);
-        libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 
         struct net_bpf *skeleton = net_bpf__open();
         if (!skeleton)
