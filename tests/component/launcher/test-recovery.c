@@ -111,9 +111,9 @@ static void test_stranger_killed(void **state)
         launcher_end(f, SIGKILL);
         launcher_start(f, NULL, NULL);
         _cleanup_record_ const Record *r = order_wait(f, o, RECORD_STARTED);
-        pid_t task = r->task_pid;
-        assert_int_equal(kill(r->keeper_pid, SIGKILL), 0);
-        wait_for_pid(r->keeper_pid);
+        pid_t task = r->task_pid, keeper = r->keeper_pid; /* the record is about to name another */
+        assert_int_equal(kill(keeper, SIGKILL), 0);
+        wait_for_pid(keeper);
         assert_int_equal(kill(task, SIGTERM), 0);
         _cleanup_record_ const Record *end = order_wait(f, o, RECORD_ENDED);
         assert_true(end->flags & RECORD_FLAG_ADOPTED);
