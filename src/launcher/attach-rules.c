@@ -6,7 +6,7 @@
  *
  *     nobody's   threads of the kernel, PID 1, processes in another pid or user namespace; the registry's user and group;
  *                the launcher, keepers, tasks (all that is in cgroups of ours); managers of services; a service's main
- *                process, which systemd would lose; what is frozen, which moving would thaw
+ *                process, which systemd would lose, and with it all below; what is frozen, which moving would thaw
  *     root's     any other
  *     a user's   those whose ids are all his and whose memory he may read (no setuid program, nothing that gave itself
  *                capabilities), and which no limit binds that moving would lift: below systemd, scopes of his own
@@ -233,7 +233,8 @@ static int check_not_main(const char *unit, pid_t pid, ReeveError *reterr)
                                "it is the main process of %s, which systemd would lose", unit);
 }
 
-static int check_unit(const Launcher *l, const char *path, pid_t pid, uid_t author, ReeveError *reterr)
+static int check_unit(const Launcher *l, const char *path, const SpecAttach *a, uid_t author,
+                      ReeveError *reterr)
 {
         const char *within = systemd_path(l, path) ?: "";
         char slice[64], name[256];
@@ -256,16 +257,18 @@ static int check_unit(const Launcher *l, const char *path, pid_t pid, uid_t auth
                 return 0;
         if (outer > 0)
                 return deny(reterr, "it belongs to a service of a user's manager, which would lose it");
-        return check_not_main(name, pid, reterr);
+        if (a->children)
+                return deny(reterr, "those below a process of a service may include its main one");
+        return check_not_main(name, a->pid, reterr);
 }
 
-static int check_place(const Launcher *l, pid_t pid, uid_t author, ReeveError *reterr)
+static int check_place(const Launcher *l, const SpecAttach *a, uid_t author, ReeveError *reterr)
 {
         char path[PATH_MAX];
 
-        int r = proc_cgroup(l->proc_fd, pid, path, sizeof(path));
+        int r = proc_cgroup(l->proc_fd, a->pid, path, sizeof(path));
         if (r == -ESRCH)
-                return gone(reterr, pid);
+                return gone(reterr, a->pid);
         if (r < 0)
                 return reeve_error_errno(reterr, r, "pid", "its cgroup cannot be read");
         if (is_ours(l, path))
@@ -276,7 +279,7 @@ static int check_place(const Launcher *l, pid_t pid, uid_t author, ReeveError *r
         if (r < 0)
                 return r;
         if (sd_booted() > 0)
-                return check_unit(l, path, pid, author, reterr);
+                return check_unit(l, path, a, author, reterr);
         return author == 0 ? 0 : check_no_limits(l, path, reterr);
 }
 
@@ -298,7 +301,7 @@ int attach_check(const Launcher *l, const Spec *s, uid_t author, int *ret_fd, Re
                 return gone(reterr, a->pid);
         int r = check_identity(l, s, author, reterr);
         if (r >= 0)
-                r = check_place(l, a->pid, author, reterr);
+                r = check_place(l, a, author, reterr);
         if (r < 0)
                 return r;
         /* As long as this succeeds, the pid meant this process in all that was read. */
