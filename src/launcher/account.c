@@ -85,20 +85,26 @@ static bool exists_here(uint32_t controllers, const CgroupFile *f)
         return f->controller < 0 || (controllers & (UINT32_C(1) << f->controller));
 }
 
-static void read_files(Record *r, int leaf_fd, uint32_t controllers)
+static void read_file(Record *r, int leaf_fd, const char *name)
 {
         static char text[RECORD_FILES_SIZE];
 
+        ssize_t n = fd_read_file_at(leaf_fd, name, text, sizeof(text));
+        if (n >= 0)
+                (void)record_add_file(r, name, text, (size_t)n);
+        else if (n == -E2BIG)
+                record_set_flag(r, RECORD_FLAG_TRUNCATED);
+}
+
+static void read_files(Record *r, int leaf_fd, uint32_t controllers)
+{
         record_clear_files(r);
-        for (size_t i = 0; i < n_cgroup_files; i++) {
-                if (!exists_here(controllers, cgroup_files + i))
-                        continue;
-                ssize_t n = fd_read_file_at(leaf_fd, cgroup_files[i].name, text, sizeof(text));
-                if (n >= 0)
-                        (void)record_add_file(r, cgroup_files[i].name, text, (size_t)n);
-                else if (n == -E2BIG)
-                        record_set_flag(r, RECORD_FLAG_TRUNCATED);
-        }
+        for (size_t i = 0; i < n_cgroup_files; i++)
+                if (exists_here(controllers, cgroup_files + i))
+                        read_file(r, leaf_fd, cgroup_files[i].name);
+        /* The quota is the scope's, and so is the count of how often it was reached. */
+        if (r->backend == RECORD_BACKEND_SCOPE && (controllers & (UINT32_C(1) << CGROUP_CPU)))
+                read_file(r, leaf_fd, "../cpu.stat");
 }
 
 /* Is what the record holds of this file still what the file says? */

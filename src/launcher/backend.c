@@ -20,7 +20,7 @@ static int find_systemd(Launcher *l)
         if (sd_booted() <= 0)
                 return 0;
         int r = systemd_root(l->proc_fd, l->systemd_root, sizeof(l->systemd_root));
-        return r < 0 ? r : systemd_new(l->event, l->proc_fd, &l->systemd);
+        return r < 0 ? r : systemd_new(l->event, l->proc_fd, SYSTEMD_SOCKET, &l->systemd);
 }
 
 static int open_pool(Launcher *l, const char *path, ReeveError *reterr)

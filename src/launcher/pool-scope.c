@@ -188,7 +188,10 @@ static void on_made(const ReeveError *error, void *userdata)
         Launcher *l = m->l;
 
         CRASH_POINT("launcher", "pool-scope");
-        l->pool_scope.is_asked_for = false;
+        if (!l->pool_scope.path[0]) { /* given up meanwhile */
+                fd_close(m->go_fd);
+                return;
+        }
         l->pool_scope.error = error ? *error : REEVE_ERROR_NULL;
         int r = error ? -EAGAIN : occupy(m);
         fd_close(m->go_fd);
@@ -247,7 +250,6 @@ static int make(Launcher *l)
                 fd_close(fds[1]);
                 return r;
         }
-        l->pool_scope.is_asked_for = true;
         TAKE_PTR(m);
         return 0;
 }

@@ -14,7 +14,6 @@ typedef struct PoolScope {
         char path[256]; /* of its cgroup, relative to the cgroup2 mount; "": the pool is a directory of our own */
         sd_event_source *holder; /* pidfd of the process that holds it: the pool can be used */
         sd_event_source *timer;  /* tries again */
-        bool is_asked_for;       /* systemd has not answered yet */
         ReeveError error;        /* why there is none */
 } PoolScope;
 

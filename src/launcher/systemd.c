@@ -53,6 +53,7 @@ struct Systemd {
         sd_event_source *timer; /* runs while anything is wanted, and IDLE_USEC longer */
         sd_bus *bus;            /* NULL: not connected */
         int proc_fd;
+        const char *address;
         ListLink starts; /* in the order in which they came */
         size_t n_out;
 };
@@ -72,7 +73,7 @@ DEFINE_CLEANUP_FUNC(Start *, start_free)
 
 static int on_tick(sd_event_source *source, uint64_t now, void *userdata);
 
-int systemd_new(sd_event *event, int proc_fd, Systemd **ret)
+int systemd_new(sd_event *event, int proc_fd, const char *address, Systemd **ret)
 {
         assert(event);
         assert(ret);
@@ -82,6 +83,7 @@ int systemd_new(sd_event *event, int proc_fd, Systemd **ret)
                 return -ENOMEM;
         s->event = sd_event_ref(event);
         s->proc_fd = proc_fd;
+        s->address = address;
         list_init(&s->starts);
         int r = sd_event_add_time(event, &s->timer, CLOCK_MONOTONIC, UINT64_MAX, 0, on_tick, s);
         if (r < 0) {
@@ -260,7 +262,7 @@ static int connect_bus(Systemd *s)
         int r = sd_bus_new(&bus);
         if (r < 0)
                 return r;
-        if ((r = sd_bus_set_address(bus, SYSTEMD_SOCKET)) < 0 || (r = sd_bus_start(bus)) < 0 ||
+        if ((r = sd_bus_set_address(bus, s->address)) < 0 || (r = sd_bus_start(bus)) < 0 ||
             (r = sd_bus_attach_event(bus, s->event, SD_EVENT_PRIORITY_NORMAL)) < 0 ||
             (r = sd_bus_match_signal(bus, NULL, NULL, SYSTEMD_OBJECT, SYSTEMD_MANAGER, "JobRemoved",
                                      on_job_removed, s)) < 0 ||

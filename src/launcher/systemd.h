@@ -17,8 +17,8 @@
 typedef struct Systemd Systemd;
 
 /* For a host whose PID 1 is systemd (sd_booted()). Nothing is connected before there is something to ask for. `event`
- * is referenced; `proc_fd` is borrowed and must live as long. */
-int systemd_new(sd_event *event, int proc_fd, Systemd **ret);
+ * is referenced; `proc_fd` and `address` (SYSTEMD_SOCKET) are borrowed and must live as long. */
+int systemd_new(sd_event *event, int proc_fd, const char *address, Systemd **ret);
 Systemd *systemd_free(Systemd *s);
 
 /* Where systemd's own tree begins, relative to the cgroup2 mount: "" or "a/b". -ENODATA if PID 1 does not show it. */

@@ -32,6 +32,13 @@ static const KeyField cpu_stat[] = {
         { NULL },
 };
 
+/* Of the scope around a task: there is its quota. */
+static const KeyField scope_cpu_stat[] = {
+        { "nr_throttled", USAGE_CPU_NR_THROTTLED },
+        { "throttled_usec", USAGE_CPU_THROTTLED },
+        { NULL },
+};
+
 static const KeyField net_stat[] = {
         { "rx_bytes", USAGE_NET_RX },
         { "tx_bytes", USAGE_NET_TX },
@@ -71,6 +78,7 @@ static const struct {
         { "cpu.pressure", FORM_PRESSURE, .field = USAGE_PSI_CPU_SOME, .full = USAGE_PSI_CPU_FULL },
         { "memory.pressure", FORM_PRESSURE, .field = USAGE_PSI_MEMORY_SOME, .full = USAGE_PSI_MEMORY_FULL },
         { "io.pressure", FORM_PRESSURE, .field = USAGE_PSI_IO_SOME, .full = USAGE_PSI_IO_FULL },
+        { "../cpu.stat", FORM_KEYS, .keys = scope_cpu_stat },
         { "net.stat", FORM_KEYS, .keys = net_stat },
 };
 

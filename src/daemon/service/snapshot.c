@@ -41,6 +41,11 @@ static Task *take_reading(Service *s, const SamplerReading *reading)
                 return NULL;
 
         Usage fresh = reading->usage;
+        if (t->row.has_backend && t->row.backend == RECORD_BACKEND_SCOPE) {
+                /* The quota is the scope's, of whose books the keeper takes a look at the end. */
+                usage_clear(&fresh, USAGE_CPU_THROTTLED);
+                usage_clear(&fresh, USAGE_CPU_NR_THROTTLED);
+        }
         keep_peaks(&fresh, &t->row.usage);
         t->row.usage = fresh;
         return t;

@@ -101,6 +101,19 @@ static void test_cpu_stat(void **state _unused_)
         assert_int_equal(n_known(&u), 3);
 }
 
+/* The leaf of a scope has no quota of its own. Only that is taken from the scope: its CPU time is the keeper's, too. */
+static void test_scope_cpu_stat(void **state _unused_)
+{
+        Usage u = { 0 };
+
+        parse(&u, "cpu.stat", "usage_usec 10\nuser_usec 6\nsystem_usec 4\nnr_throttled 0\nthrottled_usec 0\n");
+        parse(&u, "../cpu.stat", "usage_usec 99\nuser_usec 98\nsystem_usec 1\nnr_throttled 7\nthrottled_usec 70\n");
+        assert_int_equal(u.value[USAGE_CPU], 10);
+        assert_int_equal(u.value[USAGE_CPU_USER], 6);
+        assert_int_equal(u.value[USAGE_CPU_NR_THROTTLED], 7);
+        assert_int_equal(u.value[USAGE_CPU_THROTTLED], 70);
+}
+
 static void test_numbers(void **state _unused_)
 {
         static const struct {
@@ -397,6 +410,7 @@ int main(void)
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_set_and_fill),
                 cmocka_unit_test(test_cpu_stat),
+                cmocka_unit_test(test_scope_cpu_stat),
                 cmocka_unit_test(test_numbers),
                 cmocka_unit_test(test_memory),
                 cmocka_unit_test(test_pressure),
