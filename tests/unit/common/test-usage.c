@@ -106,8 +106,10 @@ static void test_scope_cpu_stat(void **state _unused_)
 {
         Usage u = { 0 };
 
-        parse(&u, "cpu.stat", "usage_usec 10\nuser_usec 6\nsystem_usec 4\nnr_throttled 0\nthrottled_usec 0\n");
-        parse(&u, "../cpu.stat", "usage_usec 99\nuser_usec 98\nsystem_usec 1\nnr_throttled 7\nthrottled_usec 70\n");
+        parse(&u, "cpu.stat",
+              "usage_usec 10\nuser_usec 6\nsystem_usec 4\nnr_throttled 0\nthrottled_usec 0\n");
+        parse(&u, "../cpu.stat",
+              "usage_usec 99\nuser_usec 98\nsystem_usec 1\nnr_throttled 7\nthrottled_usec 70\n");
         assert_int_equal(u.value[USAGE_CPU], 10);
         assert_int_equal(u.value[USAGE_CPU_USER], 6);
         assert_int_equal(u.value[USAGE_CPU_NR_THROTTLED], 7);
