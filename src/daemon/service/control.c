@@ -157,10 +157,12 @@ static void act(ServiceHeld *h, const ReeveError *error)
         const Task *t = registry_get(s->registry, op->task_id);
         if (!t || (t->doing & TASK_DOING_FINISH))
                 answer_not_open(s, op->task_id, op->callback, op->userdata);
-        else if (send_act(op, t, &e) < 0)
-                op->callback(&e, op->userdata);
-        else
+        else if (send_act(op, t, &e) >= 0)
                 op = NULL; /* on_acted() has it */
+        else if (!launcher_client_is_connected(s->launcher))
+                service_hold(s, &TAKE_PTR(op)->held); /* it broke as we wrote */
+        else
+                op->callback(&e, op->userdata);
 }
 
 static void drop_act(ServiceHeld *h)

@@ -436,7 +436,11 @@ static void authorize(ServiceHeld *h, const ReeveError *error)
 
         if (error)
                 refuse_run(op, error);
-        else if (launcher_client_authorize(op->service->launcher, op->spec_fd, on_authorized, op, &e) < 0)
+        else if (launcher_client_authorize(op->service->launcher, op->spec_fd, on_authorized, op, &e) >= 0)
+                return; /* on_authorized() has it */
+        else if (!launcher_client_is_connected(op->service->launcher))
+                service_hold(op->service, h); /* it broke as we wrote */
+        else
                 refuse_run(op, &e);
 }
 
