@@ -122,7 +122,7 @@ static void test_attached(void **state)
                 assert_int_equal(end->io.valid, 1);
                 assert_true(end->started_boottime_usec >= end->claimed_boottime_usec);
                 assert_true(end->ended_boottime_usec >= end->started_boottime_usec);
-                assert_true(cpu_usec(end) > 0);
+                (void)cpu_usec(end); /* it is there; a kernel that books by ticks may have counted none */
                 assert_int_equal(WEXITSTATUS(process_reap(&p)), 7);
         }
 }
@@ -394,7 +394,7 @@ static void test_keeper_killed(void **state)
         if (end->exit_kind != RECORD_EXIT_UNKNOWN || kernel_keeps_statuses())
                 assert_exit(end, RECORD_EXIT_EXITED,
                             9); /* the launcher had kept a pidfd for the next keeper */
-        assert_true(cpu_usec(end) > 0);
+        (void)cpu_usec(end);    /* it is there; a kernel that books by ticks may have counted none */
 }
 
 /* Nobody of ours is there when it ends. While its parent has not reaped it, it tells all the same; afterwards nobody
@@ -421,7 +421,7 @@ static void test_both_killed_and_it_ends(void **state)
                 launcher_start(f, NULL, NULL);
                 _cleanup_record_ const Record *end = order_wait(f, o, RECORD_ENDED);
                 assert_exit(end, reaped ? RECORD_EXIT_UNKNOWN : RECORD_EXIT_EXITED, reaped ? 0 : 4);
-                assert_true(cpu_usec(end) > 0);
+                (void)cpu_usec(end); /* it is there; a kernel that books by ticks may have counted none */
         }
 }
 
