@@ -11,7 +11,7 @@ import sqlite3
 import checks
 import pytest
 from instance import Instance, wait_exit
-from varlink import VarlinkError
+from varlink import ConnectionLost, VarlinkError
 
 SEP = "\x1f"
 WAITS = "#!/bin/sh\necho run >>{root}/ran\nread -r _ <{root}/gate\n"
@@ -176,7 +176,7 @@ def test_evidence_and_account():
             row = db.execute("SELECT * FROM task_verifications").fetchone()
             assert (row["task_id"], row["attempt"], row["kind"], row["passed"]) == ("t", 1, "command", 0)
             assert row["cpu_usec"] == r["usage"]["cpu_usec"]
-            topics = [e["topic"] for e in db.execute("SELECT topic FROM task_events ORDER BY number")]
+            topics = [e["topic"] for e in db.execute("SELECT topic FROM task_events WHERE task_id = 't' ORDER BY number")]
             assert topics == ["task.created", "task.started", "task.verifying", "task.failed"]
             assert db.execute("SELECT count(*) FROM task_attempts").fetchone()[0] == 1
 
@@ -324,11 +324,12 @@ def test_away_while_a_check_ends(names):
         w.nothing_is_left()
 
 
-@pytest.mark.parametrize("step", ["verifying", "check-started", "checked#1", "checked#2", "verified", "finished", "commit#2"])
+@pytest.mark.parametrize("step", ["verifying", "check-started", "checked#1", "checked#2", "verified", "finished", "commit#3"])
 def test_reeved_is_killed_at_step(step):
     with World({"REEVE_CRASH_AT": f"reeved:{step}"}) as w:
         w.gate.open()
-        w.run("waits", "t")
+        with contextlib.suppress(ConnectionLost):  # the answer may be on its way when it dies
+            w.run("waits", "t")
         assert wait_exit(w.i.reeved.pid_fd, checks.PATIENCE), f"reeved did not come to {step}"
         w.i.kill(w.i.reeved)
         w.gate.open()  # whoever is checked again, passes
@@ -337,7 +338,7 @@ def test_reeved_is_killed_at_step(step):
         assert w.ran() <= 2
         w.nothing_is_left()
         with checks.database(w.i) as db:
-            topics = [e["topic"] for e in db.execute("SELECT topic FROM task_events ORDER BY number")]
+            topics = [e["topic"] for e in db.execute("SELECT topic FROM task_events WHERE task_id = 't' ORDER BY number")]
         # As everywhere: a start whose commit was lost is told by the end.
         assert [t for t in topics if t != "task.started"] == ["task.created", "task.verifying", "task.completed"]
 
