@@ -447,25 +447,53 @@ static void end_stray(Service *s, const char *name, unsigned attempt)
         launcher_client_forget(s->launcher, name, attempt); /* one that has not ended stays until it does */
 }
 
-void service_verify_on_record(Service *s, const char *name, unsigned attempt)
+static bool has_record(const ServiceVerification *v, const char *name, unsigned attempt, size_t *ret_rule)
 {
-        assert(s);
-        assert(name);
+        for (size_t i = 0; v->attempt == attempt && i < verification_n_rules(v->machine); i++)
+                if (streq(v->rules[i].record, name)) {
+                        *ret_rule = i;
+                        return true;
+                }
+        return false;
+}
 
+/* By the id that the name begins with; only of a very long id that is not the whole. */
+static ServiceVerification *find_by_record(Service *s, const char *name, unsigned attempt, size_t *ret_rule)
+{
+        char task_id[TASK_ID_MAX + 1];
+
+        strcpy(task_id, name);
+        *strrchr(task_id, '-') = '\0';
+        const Task *t = registry_get(s->registry, task_id);
+        if (t)
+                return t->verification && has_record(t->verification, name, attempt, ret_rule)
+                                       ? t->verification
+                                       : NULL;
         LIST_FOREACH(&s->verifications, link) {
                 ServiceVerification *v = container_of(link, ServiceVerification, link);
-
-                for (size_t i = 0; v->attempt == attempt && i < verification_n_rules(v->machine); i++)
-                        if (streq(v->rules[i].record, name)) {
-                                if (!v->ready)
-                                        return; /* be_ready() looks at it */
-                                Task *t = v->task;
-                                service_rule_look(v, i);
-                                service_verify_go_on(t);
-                                return;
-                        }
+                if (has_record(v, name, attempt, ret_rule))
+                        return v;
         }
-        end_stray(s, name, attempt);
+        return NULL;
+}
+
+void service_verify_on_record(Service *s, const char *name, unsigned attempt)
+{
+        size_t rule;
+
+        assert(s);
+        assert(task_id_ends_in(name, "check"));
+
+        ServiceVerification *v = find_by_record(s, name, attempt, &rule);
+        if (!v) {
+                end_stray(s, name, attempt);
+                return;
+        }
+        if (!v->ready)
+                return; /* be_ready() looks at it */
+        Task *t = v->task;
+        service_rule_look(v, rule);
+        service_verify_go_on(t);
 }
 
 void service_verify_drop(Task *t)

@@ -246,6 +246,7 @@ def test_an_id_of_128(reeve):
 
 METHODS = {
     "Get": {}, "Wait": {}, "Signal": {"signal": 15}, "Freeze": {}, "Thaw": {}, "Cancel": {}, "Snapshots": {}, "Output": {},
+    "Verifications": {},
 }
 
 

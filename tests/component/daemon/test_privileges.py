@@ -203,6 +203,8 @@ def test_only_public_fields_of_others(reeve, task):
     call(reeve, "Cancel", {"task_id": task, "reason": "a reason that is private"})
     assert_public(bob.does(reeve.wait, task), task)
     assert "snapshots" in bob.does(call, reeve, "Snapshots", {"task_id": task}), "counters are public"
+    assert_denied(bob, lambda: call(reeve, "Verifications", {"task_id": task}))
+    assert alice.does(call, reeve, "Verifications", {"task_id": task}) == {"verifications": []}
     assert alice.does(call, reeve, "Get", {"task_id": task})["task"]["message"].endswith("private")
 
 

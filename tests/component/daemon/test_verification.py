@@ -65,8 +65,8 @@ def policy(root):
 class World:
     """An instance with that policy, checks, a gate at which one of them waits, and files to look at."""
 
-    def __init__(self, env=None):
-        self.i = Instance()
+    def __init__(self, env=None, backend="auto"):
+        self.i = Instance(backend=backend)
         self.gate = checks.Gate(self.i)
         self.write("policy.d/rules.yaml", policy(self.i.root))
         self.write("checks/says", "#!/bin/sh\necho $1; id -u; pwd; exit ${2:-0}\n", 0o755)
@@ -179,6 +179,16 @@ def test_evidence_and_account():
             topics = [e["topic"] for e in db.execute("SELECT topic FROM task_events WHERE task_id = 't' ORDER BY number")]
             assert topics == ["task.created", "task.started", "task.verifying", "task.failed"]
             assert db.execute("SELECT count(*) FROM task_attempts").fetchone()[0] == 1
+
+
+def test_without_cgroups():
+    with World(backend="process") as w:
+        w.run("file-match-true", "t")
+        expect_passed(w, "t", 1)
+        t = w.verify("command-hangs-true", "u")
+        assert (t["outcome"], t["backend"]) == ("verification", "process")
+        assert "longer than" in w.rules("u")[0]["evidence"]["why"]
+        checks.until(w.i, "records are left", lambda: not w.i.records())
 
 
 def test_many():
