@@ -215,11 +215,10 @@ static bool was_claimed(Service *s, const Task *t, unsigned number)
         _cleanup_(record_unmapp) const Record *record = NULL;
         char name[TASK_ATTEMPT_NAME_SIZE];
 
-        if (t->row.attempt == 0)
-                return false; /* it has not been started yet */
+        if (t->row.attempt == 0 || number >= RECORD_LADDER_STEPS_MAX)
+                return false;
         task_attempt_name(t->row.task_id, t->row.attempt, name);
-        if (number >= RECORD_LADDER_STEPS_MAX ||
-            record_map(record_watch_dir_fd(s->records), name, &record) < 0)
+        if (record_map(record_watch_dir_fd(s->records), name, &record) < 0)
                 return false;
         return atomic_load(&((Record *)record)->ladder_bits) & UINT32_C(1) << number;
 }
@@ -452,6 +451,19 @@ static bool act(Service *s, Task *t, LadderStep *step)
         return false;
 }
 
+/* Its ladder has ended it, and the daemon died before that was committed; or it would have another attempt, for which there is no
+ * time any more: the ladder is the task's. */
+static bool is_ended(const Task *t)
+{
+        const Ladder *l = t->ladder->sla.ladder;
+        bool runs = t->row.status != TASK_PENDING && (t->row.attempt > 0 || t->row.status == TASK_VERIFYING);
+
+        for (size_t i = 0; !runs && i < l->n_steps; i++)
+                if (l->steps[i].state == LADDER_DONE && asks_to_end(l->steps + i))
+                        return true;
+        return false;
+}
+
 void service_ladder_act(Service *s, Task *t)
 {
         LadderStep *step;
@@ -459,6 +471,10 @@ void service_ladder_act(Service *s, Task *t)
         assert(s);
         assert(t);
 
+        if (t->ladder && !t->doing && is_ended(t)) {
+                service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_SLA, "its ladder has ended it");
+                return;
+        }
         while (t->ladder && t->row.status != TASK_VERIFYING && /* then its work has ended */
                !(t->doing & (TASK_DOING_INSERT | TASK_DOING_LAUNCH | TASK_DOING_FINISH)) &&
                (step = ladder_find(t->ladder->sla.ladder, LADDER_DUE)))

@@ -87,8 +87,10 @@ static void recover_task(Service *s, Task *t)
                                       "the machine was restarted while it ran");
                 return;
         }
-        if (t->row.status == TASK_PENDING)
-                return; /* when the launcher is there */
+        if (t->row.status == TASK_PENDING) {
+                service_ladder_act(s, t);
+                return; /* all else when the launcher is there */
+        }
         if (r == 0) {
                 service_end_otherwise(s, t, TASK_LOST, TASK_OUTCOME_EXIT_UNKNOWN, "its record is gone");
                 return;

@@ -5,7 +5,8 @@
  *
  * The clock is CLOCK_BOOTTIME, which nobody can set and which counts a suspend: setting the wall clock moves nothing, and what
  * came due during a suspend is due at its end. The timer has the accuracy of a microsecond, for sd-event would otherwise gather
- * it with others, and comes before all other events of a turn: a step is not to wait until a burst of requests is served.
+ * it with others, and comes before all other events of a turn: a step is not to wait until a burst of requests is served. Only
+ * when very many came due at once, it takes turns with everything else.
  *
  * Not here: what a step does, whether it may, and what is stored of it (daemon/service). */
 
@@ -64,7 +65,9 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata)
         Sla *s = ASSERT_PTR(userdata);
 
         s->armed_boottime = USEC_INFINITY;
-        sla_run(s);
+        /* Who has come to his turn and left others waiting stands in line the next time. */
+        bool more = sla_run(s) == SLA_BATCH;
+        sd_event_source_set_priority(source, more ? SD_EVENT_PRIORITY_NORMAL : SD_EVENT_PRIORITY_IMPORTANT);
         arm(s);
         return 0;
 }
