@@ -162,8 +162,12 @@ int method_act(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 
 static int step_signal(const Target *t, int signal, ReeveError *reterr)
 {
-        if (t->leaf_fd >= 0)
-                (void)fd_write_file_at(t->leaf_fd, "cgroup.freeze", "0"); /* or it would not hear of it */
+        char frozen[8] = "";
+
+        /* Or it would not hear of it. A write waits for all who change cgroups on this host. */
+        if (t->leaf_fd >= 0 && fd_read_file_at(t->leaf_fd, "cgroup.freeze", frozen, sizeof(frozen)) > 0 &&
+            frozen[0] == '1')
+                (void)fd_write_file_at(t->leaf_fd, "cgroup.freeze", "0");
         members_signal(&t->members, signal);
         return 0;
 }

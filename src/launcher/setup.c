@@ -34,6 +34,7 @@
 
 #define HOOK_USER              "reeve-hook"
 #define SETTLE_OLD_KERNEL_USEC (5 * USEC_PER_MSEC)
+#define NICE                   (-10)
 
 static int open_dir(const char *path, gid_t gid, mode_t mode, int *ret_fd, ReeveError *reterr)
 {
@@ -161,7 +162,11 @@ static void make_inheritance_clean(Launcher *l)
         memset(&all, 0xff, sizeof(all));
         (void)sched_setaffinity(0, sizeof(all),
                                 &all); /* what the host does not allow, tasks do not get either */
-        (void)setpriority(PRIO_PROCESS, 0, 0);
+        /* What a deadline demands is not to wait for a CPU; what is forked here has the usual priority. */
+        if (sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &(struct sched_param){ 0 }) >= 0)
+                (void)setpriority(PRIO_PROCESS, 0, NICE);
+        else
+                (void)setpriority(PRIO_PROCESS, 0, 0);
         umask(0022);
         for (int i = 0; i < RLIM_NLIMITS; i++)
                 getrlimit((__rlimit_resource_t)i, l->rlimits + i);

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "basic/macro.h"
 #include "basic/parse.h"
 #include "basic/time.h"
 #include "common/clock.h"

@@ -286,7 +286,7 @@ static bool send_step(Service *s, Task *t, LadderStep *step)
         StepOp *op = step_op_new(s, t, step);
 
         CRASH_POINT("reeved", "step-due");
-        if (!op || launcher_client_step(s->launcher, &q, on_stepped, op, &e) < 0) {
+        if (!op || launcher_client_step(s->urgent, &q, on_stepped, op, &e) < 0) {
                 step_op_free(op);
                 return false;
         }

@@ -310,6 +310,15 @@ void service_on_launcher_connected(void *userdata)
         service_release_held(s);
 }
 
+void service_on_urgent_connected(void *userdata)
+{
+        Service *s = ASSERT_PTR(userdata);
+        size_t cursor = 0;
+
+        for (Task *t; (t = registry_next(s->registry, &cursor));)
+                service_ladder_act(s, t);
+}
+
 void service_on_launcher_disconnected(void *userdata)
 {
         Service *s = ASSERT_PTR(userdata);

@@ -40,6 +40,7 @@ struct Service {
         Store *store;
         Registry *registry;
         LauncherClient *launcher;
+        LauncherClient *urgent; /* a second connection, for steps of ladders: they do not queue behind launches */
         RecordWatch *records;
         Sampler *sampler;
         int cgroup_fd; /* the cgroup2 mount; -EBADF: none */
@@ -285,6 +286,7 @@ void service_end_outputs(Service *s);
 int service_recover(Service *s, ReeveError *reterr);
 void service_on_launcher_connected(void *userdata);
 void service_on_launcher_disconnected(void *userdata);
+void service_on_urgent_connected(void *userdata);
 #define SERVICE_LAUNCH_TRIES 100 /* then the launcher's refusal is final */
 /* Looks again at tasks whose fate the launcher was deciding. */
 void service_retry_later(Service *s);

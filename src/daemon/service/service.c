@@ -56,15 +56,23 @@ static int open_records(Service *s, ReeveError *reterr)
         return record_watch_new(s->event, path, service_on_record_closed, s, &s->records, reterr);
 }
 
+/* The other connection's loss is told of, and comes at the same moment. */
+static void on_urgent_disconnected(void *userdata) {}
+
 static int open_launcher(Service *s, ReeveError *reterr)
 {
         LauncherClientEvents events = { .on_connected = service_on_launcher_connected,
                                         .on_disconnected = service_on_launcher_disconnected,
                                         .userdata = s };
+        LauncherClientEvents urgent = { .on_connected = service_on_urgent_connected,
+                                        .on_disconnected = on_urgent_disconnected,
+                                        .userdata = s };
         char path[PATH_MAX];
 
         instance_path(&s->instance, INSTANCE_LAUNCHER_SOCKET, path, sizeof(path));
         int r = launcher_client_new(s->event, path, &events, &s->launcher);
+        if (r >= 0)
+                r = launcher_client_new(s->event, path, &urgent, &s->urgent);
         return r < 0 ? reeve_error_errno(reterr, r, path, "cannot speak to the launcher") : 0;
 }
 
@@ -149,6 +157,7 @@ Service *service_free(Service *s)
         sampler_free(s->sampler);
         service_flush_snapshots(s);
         launcher_client_free(s->launcher);
+        launcher_client_free(s->urgent);
         record_watch_free(s->records);
         service_sign_last(s);
         store_close(s->store);

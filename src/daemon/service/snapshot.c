@@ -53,6 +53,8 @@ static Task *take_reading(Service *s, const SamplerReading *reading)
 
 /* Rows of one write: a fraction of a commit. */
 #define GATHERED_MAX 256
+/* The launcher reads some files for each task; what it is asked next must not wait for hundreds of them. */
+#define AT_ONCE 4
 
 void service_flush_snapshots(Service *s)
 {
@@ -132,10 +134,12 @@ static void on_fallback_wanted(const SamplerTarget *targets, size_t n, void *use
                 ids[i] = targets[i].key;
                 attempts[i] = targets[i].attempt;
         }
-        int r = launcher_client_read_usage(s->launcher, ids, attempts, n, on_procfs, s);
-        if (r < 0)
-                for (size_t i = 0; i < n; i++)
-                        sampler_fallback(s->sampler, ids[i], NULL);
+        for (size_t i = 0; i < n; i += AT_ONCE) {
+                size_t some = MIN(n - i, (size_t)AT_ONCE);
+                if (launcher_client_read_usage(s->launcher, ids + i, attempts + i, some, on_procfs, s) < 0)
+                        for (size_t k = i; k < i + some; k++)
+                                sampler_fallback(s->sampler, ids[k], NULL);
+        }
 }
 
 int service_start_sampler(Service *s, ReeveError *reterr)
