@@ -33,11 +33,11 @@
  *     Freeze      s task, u attempt
  *     Thaw        s task, u attempt
  *     SetDeadline s task, u attempt, t boottime_usec
- *     Step        s task, u attempt, u step, s act, i signal -> b again, t boottime_usec
+ *     Step        s task, u attempt, u step, s act, i signal -> b again, t begun, t done
  *                 a step of the task's ladder, at most once for each number (0 to 15): sets its bit in the record, then acts. `act` is
  *                 "signal" (thaws first; every process), "freeze" or "kill"; `signal` counts for the first. `again`: the bit
- *                 was set before, and nothing was done now, but for a kill, which is done as often as it is asked. The time
- *                 is that of the act. An error other than that of "freeze" or of the record says that the bit was not set
+ *                 was set before, and nothing was done now, but for a kill, which is done as often as it is asked. The
+ *                 times, CLOCK_BOOTTIME usec, are those before and after the act. An error other than that of "freeze" or of the record says that the bit was not set
  *     ReadUsage   a(su) -> a(sutttttt)     (task, attempt, user_usec, system_usec, rss_bytes, read_bytes,
  *                                           write_bytes, processes); tasks that are gone are left out
  *     Forget      a(su)                    removes records that have ended; unknown ones are ignored

@@ -227,11 +227,12 @@ int method_step(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
                 r = find(userdata, id, attempt, &t, &e);
         if (r >= 0)
                 r = again = step_claim(&t, number, &e);
+        usec_t begun = clock_boottime(clock_system());
         if (r >= 0 && (!again || steps[i].repeats))
                 r = steps[i].act(&t, signal, &e);
-        usec_t now = clock_boottime(clock_system());
+        usec_t done = clock_boottime(clock_system());
         CRASH_POINT("launcher", "step-acted");
-        return r < 0 ? server_reply_error(m, &e) : sd_bus_reply_method_return(m, "bt", again, now);
+        return r < 0 ? server_reply_error(m, &e) : sd_bus_reply_method_return(m, "btt", again, begun, done);
 }
 
 static void forget(Launcher *l, const char *id, uint32_t attempt)

@@ -32,7 +32,7 @@ static const sd_bus_vtable vtable[] = {
         METHOD("Freeze", "su", "", method_act),
         METHOD("Thaw", "su", "", method_act),
         METHOD("SetDeadline", "sut", "", method_act),
-        METHOD("Step", "suusi", "bt", method_step),
+        METHOD("Step", "suusi", "btt", method_step),
         METHOD("ReadUsage", "a(su)", "a(sutttttt)", method_read_usage),
         METHOD("Forget", "a(su)", "", method_forget),
         METHOD("Describe", "", "ssu", method_describe),

@@ -527,17 +527,18 @@ int launcher_client_act(LauncherClient *c, const char *method, const char *task_
 static int on_stepped(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 {
         Call *call = ASSERT_PTR(userdata);
-        uint64_t boottime = 0;
+        LauncherStepResult result = { 0 };
         int again = 0;
         ReeveError e;
 
         const ReeveError *error = reply_error(m, &e);
         if (!error) {
-                int r = sd_bus_message_read(m, "bt", &again, &boottime);
+                int r = sd_bus_message_read(m, "btt", &again, &result.begun_boottime, &result.done_boottime);
                 if (r < 0)
                         error = bad_reply(r, &e);
+                result.again = again;
         }
-        call->step(error, again, boottime, call->userdata);
+        call->step(error, &result, call->userdata);
         return 0;
 }
 

@@ -90,8 +90,12 @@ int launcher_client_act(LauncherClient *c, const char *method, const char *task_
                         launcher_done_t callback, void *userdata, ReeveError *reterr);
 
 /* Does step `number` of the task's ladder, at most once whoever asks how often. `act` is "signal", "freeze" or "kill". `again`: it
- * had been begun before, and but for a kill nothing was done now; `boottime` is when it was done. */
-typedef void (*launcher_step_t)(const ReeveError *error, bool again, usec_t boottime, void *userdata);
+ * had been begun before, and but for a kill nothing was done now. The times are those before and after the act; all is 0 on error. */
+typedef struct LauncherStepResult {
+        bool again;
+        usec_t begun_boottime, done_boottime;
+} LauncherStepResult;
+typedef void (*launcher_step_t)(const ReeveError *error, const LauncherStepResult *result, void *userdata);
 typedef struct LauncherStep {
         const char *task_id;
         unsigned attempt, number;

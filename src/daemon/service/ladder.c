@@ -231,15 +231,17 @@ static void after_effect(Service *s, Task *t, const LadderStep *step)
                 t->row.frozen = step->act == LADDER_FREEZE;
 }
 
-static void take_answer(Service *s, Task *t, LadderStep *step, const ReeveError *error, bool again,
-                        usec_t boottime)
+static void take_answer(Service *s, Task *t, LadderStep *step, const ReeveError *error,
+                        const LauncherStepResult *result)
 {
         bool ended = error && (error->code == REEVE_ERROR_ALREADY_FINISHED ||
                                error->code == REEVE_ERROR_NO_SUCH_TASK);
 
+        step->begun_boottime = result->begun_boottime;
         if (!error)
-                finish_step(s, t, step, again ? LADDER_UNCERTAIN : LADDER_DONE, boottime,
-                            again ? "it had been begun before the daemon was restarted" : NULL);
+                finish_step(s, t, step, result->again ? LADDER_UNCERTAIN : LADDER_DONE,
+                            result->done_boottime,
+                            result->again ? "it had been begun before the daemon was restarted" : NULL);
         else if (ended)
                 ladder_move(step, LADDER_DUE); /* it did not happen any more: the end is on its way */
         else if (error->code == REEVE_ERROR_UNAVAILABLE && !was_claimed(s, t, step->number)) {
@@ -253,7 +255,7 @@ static void take_answer(Service *s, Task *t, LadderStep *step, const ReeveError 
                 after_effect(s, t, step);
 }
 
-static void on_stepped(const ReeveError *error, bool again, usec_t boottime, void *userdata)
+static void on_stepped(const ReeveError *error, const LauncherStepResult *result, void *userdata)
 {
         _cleanup_(step_op_freep) StepOp *op = ASSERT_PTR(userdata);
         Service *s = op->op.service;
@@ -264,7 +266,7 @@ static void on_stepped(const ReeveError *error, bool again, usec_t boottime, voi
         CRASH_POINT("reeved", "step-acted");
         LadderStep *step = find_step(t, op->number);
         if (step && step->state == LADDER_ACTING)
-                take_answer(s, t, step, error, again, boottime);
+                take_answer(s, t, step, error, result);
         if (--t->n_steps_out > 0)
                 return;
         t->doing &= ~TASK_DOING_STEP;

@@ -322,9 +322,8 @@ const LadderStep *ladder_ended_by(const Ladder *l, usec_t ended_boottime, int ex
         for (size_t i = 0; i < l->n_steps; i++) {
                 const LadderStep *s = l->steps + i;
                 bool happened = s->state == LADDER_DONE || s->state == LADDER_UNCERTAIN;
-                /* Of an uncertain one nobody knows when it was. */
-                usec_t at = s->state == LADDER_DONE ? usec_add(s->due_boottime, s->lateness_usec)
-                                                    : s->due_boottime;
+                /* Not when it was done: a process may have ended before its killer came back from the kill. */
+                usec_t at = s->begun_boottime ?: s->due_boottime;
                 if (!happened || at > ended_boottime || !asks_to_end(s, exit_signal))
                         continue;
                 if (matches(s, exit_signal))

@@ -56,6 +56,7 @@ typedef struct LadderStep {
 
         LadderState state;
         usec_t due_boottime;   /* USEC_INFINITY: the clock has not started; 0: before this boot */
+        usec_t begun_boottime; /* of its effect, 0: not known; not stored */
         usec_t fired_realtime; /* 0: not yet */
         usec_t lateness_usec;  /* once fired: of the effect, against due_boottime */
         char *message;         /* why it failed or is uncertain; NULL */

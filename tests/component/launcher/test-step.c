@@ -23,7 +23,7 @@ static int step(Fixture *f, Order *o, unsigned number, const char *act, int sign
 {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
         usec_t before = clock_boottime(clock_system());
-        uint64_t when;
+        uint64_t begun, done;
         int again;
 
         sd_bus_error_free(&o->error);
@@ -31,8 +31,9 @@ static int step(Fixture *f, Order *o, unsigned number, const char *act, int sign
                                    &answer, "suusi", o->spec.task_id, o->attempt, number, act, signal);
         if (r < 0)
                 return r;
-        assert_true(sd_bus_message_read(answer, "bt", &again, &when) >= 0);
-        assert_in_range(when, before, clock_boottime(clock_system()));
+        assert_true(sd_bus_message_read(answer, "btt", &again, &begun, &done) >= 0);
+        assert_in_range(begun, before, done);
+        assert_in_range(done, begun, clock_boottime(clock_system()));
         return again;
 }
 
