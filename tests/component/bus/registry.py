@@ -13,7 +13,7 @@ TASK = "io.reeve.Task1"
 SLEEP = ["/bin/sleep", "1000"]
 IN = {
     "RunTask": "ha{sv}", "CancelTask": "ss", "SignalTask": "si", "FreezeTask": "s", "ThawTask": "s", "GetTask": "s",
-    "ListTasks": "a{sv}", "GetStats": "", "ReloadPolicy": "",
+    "ExtendTask": "st", "ListTasks": "a{sv}", "GetStats": "", "ReloadPolicy": "",
 }
 counter = itertools.count(1)
 

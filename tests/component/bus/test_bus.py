@@ -197,7 +197,7 @@ def test_run_says_what_could_not_be_executed(c):
 def test_every_method_about_a_task_refuses_a_wrong_id(c):
     for method in registry.IN:
         if registry.IN[method].startswith("s"):
-            rest = {"CancelTask": [""], "SignalTask": [15]}.get(method, [])
+            rest = {"CancelTask": [""], "SignalTask": [15], "ExtendTask": [1000000]}.get(method, [])
             with refused("NoSuchTask"):
                 call(c, method, MISSING, *rest)
             with refused("InvalidArgument"):

@@ -89,9 +89,9 @@ class Look(Case):
         self.serve(List=[{"replies": [{"tasks": [ACTIVE, ENDED]}]}])
         out, _ = self.reeve("list")
         lines = out.splitlines()
-        self.assertEqual(lines[0].split(), ["ID", "SUBSYSTEM", "TYPE", "STATUS", "TIME", "CPU", "MEMORY", "TITLE"])
-        self.assertEqual(lines[2].split(None, 7),
-                         ["ml_train_00", "ml", "train", "failed", "12.5s", "11.9s", "64.0M", "compress a corpus"])
+        self.assertEqual(lines[0].split(), ["ID", "SUBSYSTEM", "TYPE", "STATUS", "TIME", "MARGIN", "CPU", "MEMORY", "TITLE"])
+        self.assertEqual(lines[2].split(None, 8),
+                         ["ml_train_00", "ml", "train", "failed", "12.5s", "-", "11.9s", "64.0M", "compress a corpus"])
         self.assertEqual(lines[-2:], ["", "2 tasks."])
         self.assertEqual(self.reeve("list", "--no-legend")[0], "\n".join(lines[:-2]) + "\n")
         self.assertEqual(self.calls("List")[0], {"limit": 30})
@@ -218,8 +218,8 @@ class Look(Case):
         lines = self.reeve("top", "--once")[0].splitlines()
         self.assertEqual(lines[0], "2 tasks")
         self.assertEqual(lines[3].split()[0], "ml_train_01")
-        self.assertEqual(lines[3].split()[4], "50.0%")
-        self.assertEqual(lines[4].split()[4], "0.0%")
+        self.assertEqual(lines[3].split()[5], "50.0%")
+        self.assertEqual(lines[4].split()[5], "0.0%")
         tasks = json.loads(self.reeve("top", "--json=short")[0])
         self.assertEqual([t["cpu_percent"] for t in tasks], [50.0, 0.0])
 
