@@ -17,6 +17,9 @@
 #define DEFAULT_SUBSYSTEM "user"
 #define TITLE_MAX         1024
 #define PATIENCE_USEC     (10 * USEC_PER_SEC)
+/* A registry that is replaced may break a connection twice: that to the old one's socket, too, which is closed a moment after the
+ * connections. A request that kills registries ends here. */
+#define AGAIN_MAX 3
 
 _Static_assert(REEVE_TASK_ID_SIZE == TASK_ID_MAX + 1, "the public header has the size of an id");
 
@@ -153,8 +156,11 @@ int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_f
                 strcpy(ret_id, w.task_id);
 
         r = send_once(c, &w, method, &reply, reterr);
-        if (r == -ECONNRESET && reeve_reconnect(c, PATIENCE_USEC, reterr) >= 0)
+        for (int i = 0; i < AGAIN_MAX && r == -ECONNRESET; i++) {
+                if (reeve_reconnect(c, PATIENCE_USEC, reterr) < 0)
+                        break;
                 r = send_once(c, &w, method, &reply, reterr);
+        }
         if (r < 0)
                 return r;
         if (ret_task)
