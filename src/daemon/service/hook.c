@@ -48,7 +48,9 @@ typedef struct ServiceHook {
 bool service_is_hook(const TaskRow *row)
 {
         assert(row);
-        return task_id_ends_in(row->task_id, "step");
+        /* No request passes with such an id; that it is root's makes it certain. */
+        return task_id_ends_in(row->task_id, "step") && row->owner_uid == 0 &&
+               streq(row->subsystem, HOOK_SUBSYSTEM);
 }
 
 static ServiceHook *hook_free(ServiceHook *h)

@@ -501,13 +501,17 @@ void service_verify_drop(Task *t)
         assert(t);
 
         ServiceVerification *v = t->verification;
-        for (size_t i = 0; v && i < verification_n_rules(v->machine); i++) {
+        if (!v)
+                return;
+        Service *s = v->service;
+        for (size_t i = 0; i < verification_n_rules(v->machine); i++) {
                 RuleState state = verification_state(v->machine, i);
                 if (v->rules[i].record[0] && (state == RULE_STARTING || state == RULE_RUNNING))
-                        launcher_client_act(v->service->launcher, "Kill", v->rules[i].record, v->attempt,
-                                            on_told, NULL, NULL);
+                        launcher_client_act(s->launcher, "Kill", v->rules[i].record, v->attempt, on_told,
+                                            NULL, NULL);
         }
         verification_done(v);
+        let_others_start(s);
 }
 
 void service_drop_verifications(Service *s)
