@@ -140,8 +140,8 @@ class Case:
 
     def kill_keeper(self):
         keepers = self.i.keepers()
-        if not keepers and self.more and "launcher" in self.victims:
-            return  # it waited for its scope, and went with the launcher
+        if not keepers and "launcher" in self.victims and (self.more or self.step == "launcher:bury"):
+            return  # it waited for the launcher: for its scope, and went with it; for the task's status, and is done
         assert len(keepers) == 1, f"keepers at {self.step}: {keepers}"
         fd = os.pidfd_open(keepers[0])
         signal.pidfd_send_signal(fd, signal.SIGKILL)
