@@ -34,7 +34,7 @@
 typedef struct StepOp {
         TaskOp op;
         unsigned number;
-        usec_t begun_boottime; /* of a hook */
+        usec_t begun_boottime, lateness_usec; /* of a hook */
 } StepOp;
 
 static StepOp *step_op_free(StepOp *op)
@@ -124,17 +124,21 @@ static void on_step_stored(const ReeveError *error, int64_t last_event, void *us
         run_beside(s, op, step);
 }
 
-/* The public fields of the task and, as "step", what became of the step. */
-static char *event_text(const Task *t, const LadderStep *step)
+char *service_ladder_event(const TaskRow *row, const Ladder *l, const LadderStep *step)
 {
-        usec_t due = ladder_due_realtime(t->ladder->sla.ladder, step, t->row.sla_deadline_realtime);
-        _cleanup_json_ json_t *o = task_row_to_json(&t->row, TASK_VIEW_PUBLIC);
+        usec_t due = ladder_due_realtime(l, step, row->sla_deadline_realtime);
+        _cleanup_json_ json_t *o = task_row_to_json(row, TASK_VIEW_PUBLIC);
         json_t *detail = ladder_step_to_json(step, due);
 
         if (!o || !detail || json_object_set_new(o, "ladder_step", detail) < 0)
                 return NULL;
         json_object_del(o, "ladder");
         return json_format(o);
+}
+
+static char *event_text(const Task *t, const LadderStep *step)
+{
+        return service_ladder_event(&t->row, t->ladder->sla.ladder, step);
 }
 
 static int add_event(StoreWrite *w, StepOp *op, const Task *t, const LadderStep *step)
@@ -356,7 +360,6 @@ static bool act_on_process(Service *s, Task *t, LadderStep *step)
 
 /* ---- escalate ---- */
 
-/* The task may have ended while its hook ran; then the row has the last word, and it says that the hook was begun. */
 static void on_hook_ended(const ReeveError *error, void *userdata)
 {
         _cleanup_(step_op_freep) StepOp *op = ASSERT_PTR(userdata);
@@ -364,14 +367,14 @@ static void on_hook_ended(const ReeveError *error, void *userdata)
 
         Task *t = registry_get(s->registry, op->op.task_id);
         LadderStep *step = find_step(t, op->number);
-        if (!step || step->state != LADDER_ACTING || (t->doing & TASK_DOING_FINISH)) {
-                log_notice("%s: the hook of its ladder %s%s", op->op.task_id, error ? "failed: " : "is done",
-                           error ? error->text : "");
+        if (step && step->state == LADDER_ACTING && !(t->doing & TASK_DOING_FINISH)) {
+                /* As late as its start was: how long it takes is the hook's business. */
+                finish_step(s, t, step, error ? LADDER_FAILED : LADDER_DONE, op->begun_boottime,
+                            error ? error->text : NULL);
                 return;
         }
-        /* As late as its start was: how long it takes is the hook's business. */
-        finish_step(s, t, step, error ? LADDER_FAILED : LADDER_DONE, op->begun_boottime,
-                    error ? error->text : NULL);
+        LadderLateResult late = { op->op.task_id, op->number, op->lateness_usec };
+        service_ladder_late_result(s, &late, error);
 }
 
 static void on_escalation_claimed(const ReeveError *error, int64_t last_event, void *userdata)
@@ -390,6 +393,7 @@ static void on_escalation_claimed(const ReeveError *error, int64_t last_event, v
         }
         CRASH_POINT("reeved", "step-claimed");
         op->begun_boottime = clock_boottime(s->clock);
+        op->lateness_usec = lateness_at(s, t, step, op->begun_boottime);
         _cleanup_free_ char *event = event_text(t, step);
         HookRequest q = { .path = step->hook ?: "",
                           .task_id = t->row.task_id,
@@ -492,7 +496,9 @@ static void settle(Service *s, Task *t, LadderStep *step)
 
         ladder_finish(step, LADDER_UNCERTAIN, clock_realtime(s->clock),
                       lateness_at(s, t, step, clock_boottime(s->clock)),
-                      "it had been begun when the daemon died");
+                      step->act == LADDER_ESCALATE
+                                      ? "the daemon died while its hook ran; the hook's own task tells more"
+                                      : "it had been begun when the daemon died");
         log_step(t, step);
         int r = write_step(s, t, step);
         if (r < 0)

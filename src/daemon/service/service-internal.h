@@ -239,6 +239,8 @@ void service_sla_recover(Service *s, Task *t);
 void service_sla_check_backstop(Service *s, Task *t);
 /* Frees Task.ladder. */
 void service_release_ladder(Service *s, Task *t);
+/* The ladder that a row has as text, without times. -EBADMSG */
+int service_ladder_of_row(const TaskRow *row, Ladder **ret);
 /* The text of the ladder in the row, before it is written. */
 int service_ladder_to_row(Task *t);
 
@@ -246,8 +248,20 @@ int service_ladder_to_row(Task *t);
 
 /* Does the steps that are due, as far as can be done now. May end the task. */
 void service_ladder_act(Service *s, Task *t);
+/* The event of a step: the public fields of the task and, as "ladder_step", what became of it. NULL when memory is short. */
+char *service_ladder_event(const TaskRow *row, const Ladder *l, const LadderStep *step);
 /* Settles the steps that were under way when we stopped. */
 void service_ladder_recover(Service *s, Task *t);
+
+/* ---- ladder-late.c ---- */
+
+/* The hook of a step has ended, and its task before it. */
+typedef struct LadderLateResult {
+        const char *task_id; /* borrowed for the call */
+        unsigned number;
+        usec_t lateness_usec;
+} LadderLateResult;
+void service_ladder_late_result(Service *s, const LadderLateResult *result, const ReeveError *error);
 
 /* ---- hold.c ---- */
 

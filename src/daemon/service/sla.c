@@ -226,9 +226,9 @@ void service_sla_blame(Service *s, Task *t, usec_t ended_boottime, int exit_sign
         const LadderStep *step =
                         t->ladder ? ladder_ended_by(t->ladder->sla.ladder, ended_boottime, exit_signal)
                                   : NULL;
+        t->ended_by_ladder = step;
         if (!step)
                 return;
-        t->ended_by_ladder = true;
         task_set_message(t, "ended by step %u (%s) of its ladder", step->number + 1,
                          ladder_act_name(step->act));
 }
@@ -297,9 +297,12 @@ static void convert(Service *s, Task *t)
                 store_write_submit(TAKE_PTR(w));
 }
 
-static int parse_ladder(const TaskRow *row, Ladder **ret)
+int service_ladder_of_row(const TaskRow *row, Ladder **ret)
 {
         _cleanup_json_ json_t *array = NULL;
+
+        assert(row);
+        assert(ret);
 
         if (!row->ladder)
                 return -EBADMSG;
@@ -316,7 +319,7 @@ void service_sla_recover(Service *s, Task *t)
 
         if (!t->row.has_sla || t->row.status == TASK_VERIFYING)
                 return;
-        int r = parse_ladder(&t->row, &ladder);
+        int r = service_ladder_of_row(&t->row, &ladder);
         if (r >= 0)
                 r = watch(s, t, ladder);
         if (r < 0) {
