@@ -118,6 +118,18 @@ def test_run_passes_descriptors(c):
         os.close(reader)
 
 
+def test_verifying_is_told(c):
+    """Between the end of the work and the end of the task, as a signal and as a property."""
+    watch(c)
+    task, path = run(c, ["/bin/true"], verify=["true", "false"])
+    m = c.signal(lambda m: m.member == "TaskUpdated" and m.body[0] == task)
+    assert (m.body[1]["status"], m.body[1]["verification_status"]) == ("verifying", "pending")
+    m = ended(c, task)
+    assert (m.member, m.body[1]) == ("TaskFailed", "verification")
+    row = get(c, task)
+    assert (row["verification_status"], row["verification_passes"], row["verification_failures"]) == ("failed", 1, 1)
+
+
 def test_run_takes_all_options(c):
     watch(c)
     options = {
