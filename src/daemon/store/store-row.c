@@ -121,7 +121,7 @@ static void put_task_sla(Binder *b, const TaskRow *t)
         put_int(b, TASK_COLUMN_SLA_OWNER_MAY_EXTEND, t->sla_owner_may_extend);
         if (t->has_sla_met)
                 put_int(b, TASK_COLUMN_SLA_MET, t->sla_met);
-        if (t->has_sla_margin && t->completed_realtime != 0)
+        if (t->has_sla_margin && (t->completed_realtime != 0 || t->status == TASK_VERIFYING))
                 note(b, sqlite3_bind_double(b->st, TASK_COLUMN_SLA_MARGIN_SECONDS - b->shift,
                                             (double)t->sla_margin_usec / USEC_PER_SEC));
 }

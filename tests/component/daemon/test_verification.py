@@ -51,6 +51,11 @@ OTHERS = {
 }
 
 
+SLA = """
+        sla: {deadline: 2s, from: started, ladder: [{at: 90%, do: notify}, {at: 100%, do: kill}]}
+"""
+
+
 def policy(root):
     text = "version: 1\nsubsystems:\n  test:\n    task_types:\n"
     for name, (rules, _, _) in RULES.items():
@@ -59,6 +64,7 @@ def policy(root):
             text += f"      {name}-{required}:\n        verification: {{required: {required}, rules: [{', '.join(numbered)}]}}\n"
     for name, rules in OTHERS.items():
         text += f"      {name}:\n        verification: {{required: true, rules: {rules}}}\n"
+    text += f"      late-if-checked:{SLA}        verification: {{required: true, rules: {OTHERS['waits']}}}\n"
     return text.replace("ROOT", root)
 
 
@@ -260,6 +266,27 @@ def test_more_than_may_run_at_a_time():
             c.reply()
         for n in range(25):
             expect_passed(w, f"t{n}", 20)
+        w.nothing_is_left()
+
+
+@pytest.mark.parametrize("passes", [True, False], ids=["passes", "does-not"])
+def test_deadline(passes):
+    """It is the work's: what is verified after it, for however long, is not late; but what does not pass has not met it."""
+    with World() as w:
+        w.run("late-if-checked", "t", **({} if passes else {"verify": ["false"]}))
+        w.until_check_runs()
+        with w.i.connect() as c:
+            before = c.call("Get", {"task_id": "t"})["task"]
+        assert 0 < before["sla_margin_seconds"] < 2 and "sla_met" not in before
+        w.i.kill(w.i.reeved)
+        w.i.start_reeved()
+        # One that began later is killed at its deadline.
+        assert w.verify("late-if-checked", "u", script="exec sleep 1000")["outcome"] == "sla"
+        w.gate.open()
+        t = w.i.wait("t")
+        assert t["status"] == ("completed" if passes else "failed")
+        assert (t["sla_met"], t["sla_margin_seconds"]) == (passes, before["sla_margin_seconds"])
+        assert [s for s in t["ladder"] if s["state"] == "done"] == [], "a step of its ladder was done"
         w.nothing_is_left()
 
 
