@@ -20,7 +20,7 @@ static const struct {
 } containers[] = {
         { "ladder", "s" },     { "ladder_step", "s" },        { "argv", "as" },
         { "metadata", "s" },   { "usage", "a{sx}" },          { "usage_sources", "a{ss}" },
-        { "counts", "a{sx}" }, { "subsystems", "a{sa{sx}}" },
+        { "counts", "a{sx}" }, { "subsystems", "a{sa{sx}}" }, { "after", "as" },
 };
 
 void bus_fds_done(BusFds *f)

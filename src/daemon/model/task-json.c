@@ -134,6 +134,36 @@ static int set_sla(json_t *o, const TaskRow *t)
         return r | set_text(o, "ladder", t->ladder);
 }
 
+/* Ids have no commas. */
+static json_t *split(const char *text)
+{
+        _cleanup_json_ json_t *array = json_array();
+
+        for (size_t n; array && *text; text += n + (text[n] == ',')) {
+                n = strcspn(text, ",");
+                if (json_array_append_new(array, json_stringn_nocheck(text, n)) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(array);
+}
+
+static int set_queue(json_t *o, const TaskRow *t)
+{
+        int r = 0;
+
+        if (t->after)
+                r |= json_object_set_new_nocheck(o, "after", split(t->after));
+        if (t->status != TASK_PENDING)
+                return r;
+        if (t->held)
+                r |= json_set_bool(o, "held", true);
+        r |= set_time(o, "not_before", t->not_before_realtime);
+        r |= json_set_string(o, "pending_reason", t->pending_reason);
+        if (t->has_queue_ahead)
+                r |= json_set_integer(o, "queue_ahead", (int64_t)t->queue_ahead);
+        return r | set_time(o, "expected_start_at", t->expected_start_realtime);
+}
+
 json_t *task_row_to_json(const TaskRow *t, TaskView view)
 {
         assert(t);
@@ -143,11 +173,12 @@ json_t *task_row_to_json(const TaskRow *t, TaskView view)
                 return NULL;
 
         int r = set_identity(o, t) | set_progress(o, t) | set_verification(o, t) | set_times(o, t) |
-                set_sla(o, t) | usage_to_json(&t->usage, o);
+                set_sla(o, t) | set_queue(o, t) | usage_to_json(&t->usage, o);
         if (view == TASK_VIEW_PRIVATE) {
                 r |= json_set_string(o, "output", task_output_name(t->output));
                 r |= json_set_string(o, "description", t->description);
                 r |= json_set_string(o, "message", t->message); /* it may quote the command */
+                r |= json_set_string(o, "unique", t->unique_key);
                 r |= set_text(o, "argv", t->argv);
                 r |= json_set_string(o, "cwd", t->cwd);
                 r |= set_text(o, "metadata", t->metadata);

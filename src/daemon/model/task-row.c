@@ -14,11 +14,12 @@
 #define FIXED_JSON_BYTES 2900 /* names, numbers, and a usage with all fields and sources */
 
 static const size_t task_strings[] = {
-        offsetof(TaskRow, task_id),  offsetof(TaskRow, subsystem),   offsetof(TaskRow, task_type),
-        offsetof(TaskRow, title),    offsetof(TaskRow, description), offsetof(TaskRow, created_by),
-        offsetof(TaskRow, metadata), offsetof(TaskRow, argv),        offsetof(TaskRow, cwd),
-        offsetof(TaskRow, message),  offsetof(TaskRow, cgroup),      offsetof(TaskRow, policy_hash),
-        offsetof(TaskRow, ladder),
+        offsetof(TaskRow, task_id),        offsetof(TaskRow, subsystem),   offsetof(TaskRow, task_type),
+        offsetof(TaskRow, title),          offsetof(TaskRow, description), offsetof(TaskRow, created_by),
+        offsetof(TaskRow, metadata),       offsetof(TaskRow, argv),        offsetof(TaskRow, cwd),
+        offsetof(TaskRow, message),        offsetof(TaskRow, cgroup),      offsetof(TaskRow, policy_hash),
+        offsetof(TaskRow, ladder),         offsetof(TaskRow, after),       offsetof(TaskRow, unique_key),
+        offsetof(TaskRow, pending_reason),
 };
 
 static const size_t attempt_strings[] = {
@@ -186,8 +187,9 @@ static size_t escaped_bytes(const char *text)
 
 size_t task_row_json_bytes(const TaskRow *t)
 {
-        const char *const texts[] = { t->task_id,    t->subsystem, t->task_type, t->title, t->description,
-                                      t->created_by, t->message,   t->cgroup,    t->cwd };
+        const char *const texts[] = { t->task_id,     t->subsystem,  t->task_type,  t->title,
+                                      t->description, t->created_by, t->message,    t->cgroup,
+                                      t->cwd,         t->after,      t->unique_key, t->pending_reason };
         size_t n = FIXED_JSON_BYTES;
 
         assert(t);

@@ -21,6 +21,8 @@
 #define TASK_METADATA_DEPTH  32 /* nesting of objects and lists */
 #define TASK_MESSAGE_MAX     1024
 #define TASK_ARGV_SHOWN_MAX  (64 * 1024) /* bytes of JSON; the specification has all of it */
+#define TASK_AFTER_MAX       64          /* tasks that one waits for */
+#define TASK_UNIQUE_MAX      128
 #define TASK_PRIORITY_MIN    1
 #define TASK_PRIORITY_MAX    10
 #define TASK_PRIORITY_NORMAL 5
@@ -94,6 +96,18 @@ typedef struct TaskRow {
         int exit_signal;       /* 0: it exited */
         bool frozen;           /* not stored: live only */
         bool cancel_requested; /* a Cancel was accepted; survives restarts */
+
+        /* What a pending task waits for, besides its turn. */
+        bool held;
+        char *after;      /* ids of tasks that must have completed, separated by commas; NULL */
+        char *unique_key; /* no other open task of its owner and subsystem has it; NULL */
+        usec_t not_before_realtime,
+                        not_before_boottime; /* of its next attempt; 0: at once. The second is of boot_id */
+        /* Not stored, for who is shown a pending task: */
+        char *pending_reason; /* NULL: it does not wait */
+        bool has_queue_ahead;
+        size_t queue_ahead;             /* tasks that want the same slots and come first */
+        usec_t expected_start_realtime; /* 0: nobody knows */
 
         uint8_t boot_id[16];
         usec_t created_realtime, created_boottime;

@@ -28,20 +28,23 @@ typedef struct QueueSubsystem {
         char *name;
         Hash *groups; /* by task type */
         unsigned n_running;
+        size_t n_ranked;
 } QueueSubsystem;
 
 struct QueueGroup {
         char *task_type;
         QueueSubsystem *subsystem;
-        ListLink entries;
+        ListLink entries, running;
         Prioq *waiting;
         size_t index; /* of candidates */
         unsigned n_running;
+        size_t n_ranked;
 };
 
 struct Queue {
         Hash *subsystems;
         Prioq *candidates;
+        bool ranked;     /* QueueEntry.ahead of what waits is right */
         bool incomplete; /* a group should be a candidate, and there was no memory for it */
         unsigned max;
         uint64_t next_serial;
@@ -147,6 +150,7 @@ static QueueGroup *get_group(QueueSubsystem *s, const char *task_type)
         g->subsystem = s;
         g->index = PRIOQ_NONE;
         list_init(&g->entries);
+        list_init(&g->running);
         g->task_type = strdup(task_type);
         g->waiting = prioq_new(compare_entries);
         if (!g->task_type || !g->waiting || hash_put(s->groups, g->task_type, g) < 0)
@@ -156,7 +160,7 @@ static QueueGroup *get_group(QueueSubsystem *s, const char *task_type)
 
 static void drop_group_if_empty(Queue *q, QueueGroup *g)
 {
-        if (!list_is_empty(&g->entries))
+        if (!list_is_empty(&g->entries) || !list_is_empty(&g->running))
                 return;
         QueueSubsystem *s = g->subsystem;
         hash_remove(s->groups, g->task_type);
@@ -211,6 +215,8 @@ static void take_slot(Queue *q, QueueEntry *e)
         e->group->n_running++;
         e->group->subsystem->n_running++;
         q->n_running++;
+        list_remove(&e->link);
+        list_append(&e->group->running, &e->link);
         e->state = QUEUE_RUNNING;
 }
 
@@ -219,6 +225,8 @@ static void give_slot_back(Queue *q, QueueEntry *e)
         e->group->n_running--;
         e->group->subsystem->n_running--;
         q->n_running--;
+        list_remove(&e->link);
+        list_append(&e->group->entries, &e->link);
         consider_subsystem(q, e->group->subsystem);
 }
 
@@ -226,6 +234,7 @@ static void stop_waiting(Queue *q, QueueEntry *e)
 {
         prioq_remove(e->group->waiting, &e->index);
         q->n_waiting--;
+        q->ranked = false;
         consider(q, e->group);
 }
 
@@ -273,6 +282,7 @@ int queue_ready(Queue *q, QueueEntry *e)
                 return r;
         e->state = QUEUE_WAITING;
         q->n_waiting++;
+        q->ranked = false;
         consider(q, e->group);
         return 0;
 }
@@ -357,6 +367,97 @@ static size_t ahead_in_subsystem(const QueueSubsystem *s, const QueueEntry *e)
         return n;
 }
 
+static int compare_pointers(const void *a, const void *b)
+{
+        return compare_entries(*(QueueEntry *const *)a, *(QueueEntry *const *)b);
+}
+
+static size_t collect_waiting(QueueGroup *g, QueueEntry **ret)
+{
+        size_t n = 0;
+
+        LIST_FOREACH(&g->entries, link) {
+                QueueEntry *e = container_of(link, QueueEntry, link);
+                if (e->state == QUEUE_WAITING)
+                        ret[n++] = e;
+        }
+        return n;
+}
+
+void queue_rank(Queue *q)
+{
+        size_t n = 0;
+
+        assert(q);
+
+        if (q->ranked || q->n_waiting == 0)
+                return;
+        _cleanup_free_ QueueEntry **all = NEW(QueueEntry *, q->n_waiting);
+        if (!all)
+                return;
+        HASH_FOREACH(q->subsystems, QueueSubsystem, s) {
+                s->n_ranked = 0;
+                HASH_FOREACH(s->groups, QueueGroup, g) {
+                        g->n_ranked = 0;
+                        n += collect_waiting(g, all + n);
+                }
+        }
+        assert(n == q->n_waiting);
+        qsort(all, n, sizeof(*all), compare_pointers);
+        for (size_t i = 0; i < n; i++) {
+                QueueGroup *g = all[i]->group;
+                all[i]->ahead[0] = g->n_ranked++;
+                all[i]->ahead[1] = g->subsystem->n_ranked++;
+                all[i]->ahead[2] = i;
+        }
+        q->ranked = true;
+}
+
+static size_t running_in_group(const QueueGroup *g, QueueEntry **ret, size_t max)
+{
+        size_t n = 0;
+
+        LIST_FOREACH(&g->running, link) {
+                if (n == max)
+                        break;
+                ret[n++] = container_of(link, QueueEntry, link);
+        }
+        return n;
+}
+
+static size_t running_in_subsystem(const QueueSubsystem *s, QueueEntry **ret, size_t max)
+{
+        size_t n = 0;
+
+        HASH_FOREACH(s->groups, QueueGroup, g)
+                n += running_in_group(g, ret + n, max - n);
+        return n;
+}
+
+size_t queue_running_with(const Queue *q, const QueueEntry *e, QueueLimit limit, QueueEntry **ret,
+                          size_t max)
+{
+        size_t n = 0;
+
+        assert(q);
+        assert(e && e->group);
+        assert(ret);
+
+        switch (limit) {
+        case QUEUE_LIMIT_NONE:
+                return 0;
+        case QUEUE_LIMIT_TASK_TYPE:
+                return running_in_group(e->group, ret, max);
+        case QUEUE_LIMIT_SUBSYSTEM:
+                return running_in_subsystem(e->group->subsystem, ret, max);
+        case QUEUE_LIMIT_ALL:
+                HASH_FOREACH(q->subsystems, QueueSubsystem, s)
+                        n += running_in_subsystem(s, ret + n, max - n);
+                return n;
+        }
+        return 0;
+}
+
 void queue_position(const Queue *q, const QueueEntry *e, QueuePosition *ret)
 {
         assert(q);
@@ -371,18 +472,21 @@ void queue_position(const Queue *q, const QueueEntry *e, QueuePosition *ret)
         case QUEUE_LIMIT_TASK_TYPE:
                 ret->max = e->task_type_max;
                 ret->running = g->n_running;
-                ret->ahead = ahead_in_group(g, e);
+                ret->ahead = q->ranked ? e->ahead[0] : ahead_in_group(g, e);
                 return;
         case QUEUE_LIMIT_SUBSYSTEM:
                 ret->max = e->subsystem_max;
                 ret->running = g->subsystem->n_running;
-                ret->ahead = ahead_in_subsystem(g->subsystem, e);
+                ret->ahead = q->ranked ? e->ahead[1] : ahead_in_subsystem(g->subsystem, e);
                 return;
         case QUEUE_LIMIT_ALL:
                 ret->max = q->max;
                 ret->running = (unsigned)q->n_running;
-                HASH_FOREACH(q->subsystems, QueueSubsystem, s)
-                        ret->ahead += ahead_in_subsystem(s, e);
+                if (q->ranked)
+                        ret->ahead = e->ahead[2];
+                else
+                        HASH_FOREACH(q->subsystems, QueueSubsystem, s)
+                                ret->ahead += ahead_in_subsystem(s, e);
                 return;
         }
 }

@@ -38,11 +38,12 @@ typedef enum QueueState {
 typedef struct QueueEntry {
         QueueState state;
         QueueGroup *group;
-        ListLink link; /* of the entries of its group, in any state */
+        ListLink link; /* of the entries of its group: of those that run, or of the others */
         size_t index;  /* of the waiting entries of its group */
         int64_t key;   /* smaller starts first */
         uint64_t serial;
         unsigned task_type_max, subsystem_max;
+        size_t ahead[3]; /* in its group, its subsystem, in all: since queue_rank() */
 } QueueEntry;
 
 typedef struct QueueRequest {
@@ -89,8 +90,16 @@ typedef struct QueuePosition {
         size_t ahead;     /* waiting entries that want the same slots and come first */
 } QueuePosition;
 
-/* Of a waiting entry. Linear in the number of entries: for people who ask, not for each event. */
+/* Counts for each waiting entry how many come first, so that queue_position() need not until the next change. For who asks about
+ * many; what cannot be done for want of memory costs only time. */
+void queue_rank(Queue *q);
+
+/* Of a waiting entry. Linear in the number of entries unless they are ranked: for people who ask, not for each event. */
 void queue_position(const Queue *q, const QueueEntry *e, QueuePosition *ret);
+
+/* Up to `max` of the entries that run and have a slot of the limit that this entry waits for; how many. */
+size_t queue_running_with(const Queue *q, const QueueEntry *e, QueueLimit limit, QueueEntry **ret,
+                          size_t max);
 
 size_t queue_n_waiting(const Queue *q);
 size_t queue_n_running(const Queue *q);

@@ -69,6 +69,8 @@ void task_started(Task *t, const AttemptRow *a, usec_t started_boottime)
         move(t, TASK_ACTIVE);
         set_place(t, a);
         t->row.pid = a->pid;
+        t->row.held = false;
+        t->row.not_before_realtime = t->row.not_before_boottime = 0;
         t->row.usage = (Usage){ 0 }; /* of an earlier attempt */
         if (t->row.started_realtime == 0) {
                 t->row.started_realtime = a->started_realtime;
@@ -90,56 +92,82 @@ static bool killed_for_memory(const AttemptRow *a)
                usage_has(&a->usage, USAGE_OOM_KILLS) && a->usage.value[USAGE_OOM_KILLS] > 0;
 }
 
-static void end_by_signal(Task *t, const AttemptRow *a)
+static TaskOutcome outcome_of_signal(const AttemptRow *a)
 {
-        char name[SIGNAL_NAME_MAX];
-
-        if (a->flags & RECORD_FLAG_BACKSTOP) {
-                task_set_message(t, "killed at its deadline");
-                end(t, TASK_FAILED, TASK_OUTCOME_SLA);
-        } else if (killed_for_memory(a)) {
-                task_set_message(t, "killed by the kernel: its memory limit was reached");
-                end(t, TASK_FAILED, TASK_OUTCOME_OOM);
-        } else {
-                task_set_message(t, "ended by signal %s", signal_name(a->exit_value, name));
-                end(t, TASK_FAILED,
-                    a->exit_kind == RECORD_EXIT_DUMPED ? TASK_OUTCOME_CORE_DUMP : TASK_OUTCOME_SIGNAL);
-        }
+        if (a->flags & RECORD_FLAG_BACKSTOP)
+                return TASK_OUTCOME_SLA;
+        if (killed_for_memory(a))
+                return TASK_OUTCOME_OOM;
+        return a->exit_kind == RECORD_EXIT_DUMPED ? TASK_OUTCOME_CORE_DUMP : TASK_OUTCOME_SIGNAL;
 }
 
-static void end_by_status(Task *t, const AttemptRow *a, bool accepted)
-{
-        if (a->exit_value == 0 || accepted) {
-                end(t, TASK_VERIFYING, TASK_OUTCOME_NONE);
-                return;
-        }
-        task_set_message(t, "exited with status %d", a->exit_value);
-        end(t, TASK_FAILED, TASK_OUTCOME_EXIT_CODE);
-}
-
-static void end_by_exit(Task *t, const AttemptRow *a, bool accepted)
+/* What the attempt itself makes of the task, whatever was asked. */
+static TaskState judge_exit(const AttemptRow *a, bool accepted, TaskOutcome *ret)
 {
         switch (a->exit_kind) {
         case RECORD_EXIT_EXITED:
-                end_by_status(t, a, accepted);
-                return;
+                accepted |= a->exit_value == 0;
+                *ret = accepted ? TASK_OUTCOME_NONE : TASK_OUTCOME_EXIT_CODE;
+                return accepted ? TASK_VERIFYING : TASK_FAILED;
         case RECORD_EXIT_KILLED:
         case RECORD_EXIT_DUMPED:
-                end_by_signal(t, a);
-                return;
+                *ret = outcome_of_signal(a);
+                return TASK_FAILED;
         case RECORD_EXIT_EXEC_FAILED:
-                if (!t->row.message)
-                        task_set_message(t, "could not be executed: %s",
-                                         strerrordesc_np(a->exit_value) ?: "?");
-                end(t, TASK_FAILED, TASK_OUTCOME_EXEC);
-                return;
+                *ret = TASK_OUTCOME_EXEC;
+                return TASK_FAILED;
         case RECORD_EXIT_NONE:
         case RECORD_EXIT_UNKNOWN:
         case _RECORD_EXIT_MAX:
                 break;
         }
-        task_set_message(t, "nobody saw its exit status");
-        end(t, TASK_LOST, TASK_OUTCOME_EXIT_UNKNOWN);
+        *ret = TASK_OUTCOME_EXIT_UNKNOWN;
+        return TASK_LOST;
+}
+
+TaskState task_judge_attempt(const Task *t, const AttemptRow *a, bool accepted, TaskOutcome *ret_outcome)
+{
+        assert(t);
+        assert(a);
+        assert(ret_outcome);
+
+        *ret_outcome = TASK_OUTCOME_NONE;
+        if (t->row.cancel_requested)
+                return TASK_CANCELLED;
+        if (!t->ended_by_ladder)
+                return judge_exit(a, accepted, ret_outcome);
+        *ret_outcome = TASK_OUTCOME_SLA;
+        return TASK_FAILED;
+}
+
+/* Why it failed, for people. */
+static void explain_exit(Task *t, const AttemptRow *a)
+{
+        char name[SIGNAL_NAME_MAX];
+
+        switch (a->exit_kind) {
+        case RECORD_EXIT_EXITED:
+                task_set_message(t, "exited with status %d", a->exit_value);
+                return;
+        case RECORD_EXIT_KILLED:
+        case RECORD_EXIT_DUMPED:
+                if (a->flags & RECORD_FLAG_BACKSTOP)
+                        task_set_message(t, "killed at its deadline");
+                else if (killed_for_memory(a))
+                        task_set_message(t, "killed by the kernel: its memory limit was reached");
+                else
+                        task_set_message(t, "ended by signal %s", signal_name(a->exit_value, name));
+                return;
+        case RECORD_EXIT_EXEC_FAILED:
+                if (!t->row.message)
+                        task_set_message(t, "could not be executed: %s",
+                                         strerrordesc_np(a->exit_value) ?: "?");
+                return;
+        case RECORD_EXIT_NONE:
+        case RECORD_EXIT_UNKNOWN:
+        case _RECORD_EXIT_MAX:
+                return;
+        }
 }
 
 static void set_exit(Task *t, const AttemptRow *a)
@@ -167,30 +195,38 @@ void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec, bool
         t->row.duration_usec = duration_usec;
         t->row.usage = a->usage;
 
-        if (t->row.cancel_requested) {
-                if (!t->row.message)
-                        task_set_message(t, "cancelled");
-                end(t, TASK_CANCELLED, TASK_OUTCOME_NONE);
-        } else if (t->ended_by_ladder)
-                end(t, TASK_FAILED, TASK_OUTCOME_SLA);
-        else
-                end_by_exit(t, a, accepted);
+        TaskOutcome outcome;
+        TaskState state = task_judge_attempt(t, a, accepted, &outcome);
+        if (state == TASK_CANCELLED && !t->row.message)
+                task_set_message(t, "cancelled");
+        else if (state == TASK_FAILED && !t->ended_by_ladder)
+                explain_exit(t, a);
+        else if (state == TASK_LOST)
+                task_set_message(t, "nobody saw its exit status");
+        end(t, state, outcome);
 }
 
 void task_next_attempt(Task *t, const AttemptRow *a)
 {
         assert(t);
-        assert(a);
+        assert(a || t->row.status == TASK_VERIFYING);
 
         if (t->row.status == TASK_PENDING)
                 move(t, TASK_ACTIVE);
-        set_place(t, a);
-        set_exit(t, a);
-        if (t->row.started_realtime == 0)
-                t->row.started_realtime = a->started_realtime;
-        t->row.usage = a->usage;
+        if (a) {
+                set_place(t, a);
+                set_exit(t, a);
+                if (t->row.started_realtime == 0)
+                        t->row.started_realtime = a->started_realtime;
+                t->row.usage = a->usage;
+                explain_exit(t, a);
+        }
+        t->row.completed_realtime = 0;
+        t->row.duration_usec = 0;
         t->row.pid = 0;
         t->row.frozen = false;
+        t->row.verification = VERIFICATION_NONE;
+        t->row.verification_passes = t->row.verification_failures = 0;
         move(t, TASK_PENDING);
 }
 

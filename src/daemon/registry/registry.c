@@ -159,6 +159,7 @@ int registry_add(Registry *r, TaskRow *row, Task **ret, ReeveError *reterr)
                                        (unsigned)row->owner_uid, c->n);
 
         list_init(&t->runs);
+        list_init(&t->dependents);
         list_init(&t->waits);
         int k = hash_put(r->tasks, row->task_id, t);
         if (k < 0)
@@ -179,6 +180,7 @@ void registry_remove(Registry *r, Task *t)
         assert(list_is_empty(&t->runs) && list_is_empty(&t->waits));
         assert(t->kill_index == PRIOQ_NONE);
         assert(!t->verification);
+        assert(list_is_empty(&t->dependents));
 
         uid_count_drop(r, t->row.owner_uid);
         hash_remove(r->tasks, t->row.task_id);

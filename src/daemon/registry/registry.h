@@ -25,6 +25,7 @@ typedef struct TaskPolicy TaskPolicy; /* daemon/policy */
 #define TASK_DOING_FINISH (1U << 2) /* its end is being committed */
 #define TASK_RECORD_ENDED (1U << 3) /* its record says ended, and waits for the others */
 #define TASK_DOING_STEP   (1U << 4) /* a step of its ladder was sent to the launcher, the answer is out */
+#define TASK_DOING_FETCH  (1U << 5) /* what it takes to start it is being read from the database */
 
 struct Task {
         TaskRow row;
@@ -36,7 +37,8 @@ struct Task {
         bool has_ticket;
         int *stdio_fds; /* owned */
         size_t n_stdio_fds;
-        bool attaches; /* the specification names a process that runs: Adopt instead of Launch */
+        bool attaches;        /* the specification names a process that runs: Adopt instead of Launch */
+        bool start_is_stored; /* the database has specification and ticket, and there are no descriptors */
 
         TaskPolicy *policy; /* what was in force when it was created: a reference; NULL: nothing was known of it */
 
@@ -55,6 +57,9 @@ struct Task {
 
         bool sampled; /* the sampler knows it */
         NetRef net;   /* of the network counters of the attempt that runs */
+
+        struct TaskQueue *queue; /* the service's (service/queue.c); NULL: it does not queue */
+        ListLink dependents;     /* of the service: who waits for its end (service/after.c) */
 
         struct ServiceHook *hook;                 /* of the service; NULL: it is no hook */
         struct ServiceVerification *verification; /* of the service, while the task is verifying */
@@ -102,7 +107,11 @@ void task_started(Task *t, const AttemptRow *a, usec_t started_boottime);
  * nothing to verify. */
 void task_attempt_ended(Task *t, const AttemptRow *a, usec_t duration_usec, bool accepted);
 
-/* active -> pending: the attempt did not succeed, and is followed by another one. It becomes the row's, as if it were the last. */
+/* The final state and outcome that the end of this attempt would give the task, or verifying. Changes nothing. */
+TaskState task_judge_attempt(const Task *t, const AttemptRow *a, bool accepted, TaskOutcome *ret_outcome);
+
+/* active -> pending: the attempt did not succeed, and is followed by another one. It becomes the row's, as if it were the last.
+ * verifying -> pending: `a` NULL, the row has it already. */
 void task_next_attempt(Task *t, const AttemptRow *a);
 
 /* verifying -> completed, or with `fails` -> failed/verification. row.verification and its counts are the caller's to set before,

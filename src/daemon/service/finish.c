@@ -97,6 +97,7 @@ static int take_over_started(Service *s, Task *t, const Record *record)
                 return r;
         memcpy(t->row.boot_id, record->boot_id, sizeof(t->row.boot_id));
         task_started(t, &a, record->started_boottime_usec);
+        service_queue_started(s, t);
         task_drop_start(t);
         service_sla_started(s, t);
         service_answer_runs(s, t, NULL);
@@ -133,6 +134,7 @@ static void on_end_committed(const ReeveError *error, int64_t last_event, void *
         service_hook_ended(s, t);
         if (t->row.attempt > 0)
                 launcher_client_forget(s->launcher, t->row.task_id, t->row.attempt);
+        service_after_ended(s, t);
         service_release_ladder(s, t);
         registry_remove(s->registry, t);
         service_output_poke(s, op->task_id, true);
@@ -178,6 +180,7 @@ void service_commit_end(Service *s, Task *t, const AttemptRow *a)
         if (r < 0)
                 log_error_errno(r, "%s: cannot store its end, the next start of the daemon will",
                                 t->row.task_id);
+        service_queue_leave(s, t);
 }
 
 /* What only samples know, the final account keeps. */
@@ -203,6 +206,14 @@ static int killed_by(const AttemptRow *a)
         return a->exit_kind == RECORD_EXIT_KILLED || a->exit_kind == RECORD_EXIT_DUMPED ? a->exit_value : 0;
 }
 
+static bool tries_again(Service *s, Task *t, const AttemptRow *a, bool accepted)
+{
+        TaskOutcome outcome;
+
+        return task_judge_attempt(t, a, accepted, &outcome) == TASK_FAILED &&
+               service_retry(s, t, outcome, a);
+}
+
 static int finish(Service *s, Task *t, const Record *record)
 {
         ReeveError e = REEVE_ERROR_NULL;
@@ -224,7 +235,12 @@ static int finish(Service *s, Task *t, const Record *record)
                 return 1;
         }
         service_sla_blame(s, t, record->ended_boottime_usec, killed_by(&a));
-        task_attempt_ended(t, &a, record_duration(record), service_accepts_status(t, &a));
+        bool accepted = service_accepts_status(t, &a);
+        if (tries_again(s, t, &a, accepted)) {
+                attempt_row_done(&a);
+                return 1;
+        }
+        task_attempt_ended(t, &a, record_duration(record), accepted);
         if (t->row.started_boottime == 0)
                 t->row.started_boottime = record->started_boottime_usec;
         service_sla_ended(s, t, record->ended_boottime_usec);

@@ -297,7 +297,7 @@ static int write_attempt(Service *s, Task *t, const AttemptRow *a)
         op->attempt = a->attempt;
         _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_attempt_committed, op);
         if (!w || store_write_update_task(w, &t->row) < 0 || store_write_attempt(w, a) < 0 ||
-            service_write_event(w, op, t, "task.retrying", a->ended_realtime) < 0)
+            service_write_event(w, op, t, "task.retry", a->ended_realtime) < 0)
                 return -ENOMEM;
         int r = store_write_submit(TAKE_PTR(w));
         if (r >= 0)

@@ -11,16 +11,21 @@
 
 #include "basic/fd.h"
 #include "basic/parse.h"
+#include "basic/strings.h"
 #include "common/json/json.h"
 
 /* ---- Run ---- */
 
-#define PRIORITY_ABSENT INT64_MIN
+#define PRIORITY_ABSENT  INT64_MIN
+#define ATTEMPTS_ABSENT  INT64_MIN
+#define RUN_ATTEMPTS_MAX 1000 /* as a specification has it */
 
 typedef struct RunParameters {
-        int64_t spec, priority;
-        json_t *stdio, *metadata;
-        const char *subsystem, *task_type, *title, *description, *created_by, *backend, *sla;
+        int64_t spec, priority, attempts;
+        json_t *stdio, *metadata, *after;
+        const char *subsystem, *task_type, *title, *description, *created_by, *backend, *sla, *unique,
+                        *unique_mode;
+        bool hold;
 } RunParameters;
 
 #define FIELD(member, type, flags)                                                    \
@@ -39,6 +44,11 @@ static const JsonField run_fields[] = {
         FIELD(backend, STRING, 0),
         FIELD(metadata, OBJECT, 0),
         FIELD(sla, STRING, 0),
+        FIELD(attempts, INTEGER, 0),
+        FIELD(after, ARRAY, 0),
+        FIELD(unique, STRING, 0),
+        FIELD(unique_mode, STRING, 0),
+        FIELD(hold, BOOLEAN, 0),
 };
 #undef FIELD
 
@@ -103,6 +113,24 @@ static int check_priority(const RunParameters *p, ReeveError *e)
                                TASK_PRIORITY_MIN, TASK_PRIORITY_MAX, (long long)p->priority);
 }
 
+/* 0 is "not given" to the service only. */
+static int check_attempts(const RunParameters *p, ReeveError *e)
+{
+        if (p->attempts == ATTEMPTS_ABSENT || (p->attempts >= 1 && p->attempts <= RUN_ATTEMPTS_MAX))
+                return 0;
+        return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "attempts", "must be 1 to %d, not %lld",
+                               RUN_ATTEMPTS_MAX, (long long)p->attempts);
+}
+
+static int parse_unique_mode(const char *mode, bool *ret_join, ReeveError *e)
+{
+        *ret_join = mode && streq(mode, "join");
+        if (!mode || *ret_join || streq(mode, "refuse"))
+                return 0;
+        return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "unique_mode",
+                               "must be refuse or join, not '%.32s'", mode);
+}
+
 static int format_metadata(json_t *metadata, char **ret, ReeveError *e)
 {
         *ret = metadata ? json_format(metadata) : NULL;
@@ -115,7 +143,7 @@ int run_parameters_parse(json_t *parameters, take_fd_t take_fd, void *userdata, 
                          char **ret_metadata, ReeveError *reterr)
 {
         const FdSource source = { take_fd, userdata };
-        RunParameters p = { .priority = PRIORITY_ABSENT };
+        RunParameters p = { .priority = PRIORITY_ABSENT, .attempts = ATTEMPTS_ABSENT };
         RunRequest q = { .spec_fd = -EBADF };
         int r;
 
@@ -127,6 +155,8 @@ int run_parameters_parse(json_t *parameters, take_fd_t take_fd, void *userdata, 
         if ((r = json_dispatch(parameters, run_fields, ELEMENTSOF(run_fields), &p, reterr)) < 0)
                 return r;
         if ((r = take_descriptors(&source, &p, &q, reterr)) < 0 || (r = check_priority(&p, reterr)) < 0 ||
+            (r = check_attempts(&p, reterr)) < 0 ||
+            (r = parse_unique_mode(p.unique_mode, &q.join, reterr)) < 0 ||
             (r = format_metadata(p.metadata, ret_metadata, reterr)) < 0) {
                 run_request_drop(&q);
                 return r;
@@ -138,6 +168,10 @@ int run_parameters_parse(json_t *parameters, take_fd_t take_fd, void *userdata, 
         q.created_by = p.created_by;
         q.backend = p.backend;
         q.sla = p.sla;
+        q.attempts = p.attempts == ATTEMPTS_ABSENT ? 0 : (unsigned)p.attempts;
+        q.after = p.after;
+        q.unique = p.unique;
+        q.hold = p.hold;
         q.priority = p.priority == PRIORITY_ABSENT ? 0 : (int)p.priority;
         q.metadata = *ret_metadata;
         *ret = q;

@@ -125,6 +125,7 @@ static void take_over(Service *s, ServicePolicyLoad *l)
         policy_unref(s->policy.current);
         s->policy.current = TAKE_PTR(l->policy);
         s->policy.loaded_realtime = clock_realtime(s->clock);
+        service_queue_limit(s);
         const char *const *files;
         size_t n = policy_files(s->policy.current, &files);
         log_info("policy %.12s in force, of %zu files", policy_hash(s->policy.current), n);
@@ -379,6 +380,7 @@ void service_release_task(Task *t)
         assert(t);
         t->policy = task_policy_unref(t->policy);
         service_release_hook(t);
+        service_release_queue(t);
 }
 
 /* ---- after a restart ---- */

@@ -84,6 +84,8 @@ static void read_now(Service *s, const Task *t, Usage *u)
 
 void service_get(Service *s, const char *task_id, service_task_t callback, void *userdata)
 {
+        char reason[PENDING_REASON_SIZE];
+
         assert(s);
         assert(task_id);
         assert(callback);
@@ -96,6 +98,8 @@ void service_get(Service *s, const char *task_id, service_task_t callback, void 
         TaskRow row = t->row; /* shallow, for the call */
         read_now(s, t, &row.usage);
         service_sla_margin_now(s, &row);
+        service_queue_describe(s, t, &row, reason);
+        row.pending_reason = reason[0] ? reason : NULL;
         callback(NULL, &row, userdata);
 }
 
@@ -170,6 +174,7 @@ static void on_rows(const ReeveError *error, TaskRow **rows, size_t n, void *use
                         service_sla_margin_now(op->service, rows[i]);
                 }
         }
+        service_queue_describe_rows(op->service, rows, n);
         ListPage page = { .tasks = rows, .n = n };
         if (n > 0 && (n == op->filter.limit || bytes >= STORE_LIST_BYTES))
                 page.cursor = rows[n - 1]->seq;

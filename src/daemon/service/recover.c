@@ -45,12 +45,15 @@ static int restore_start(Task *t, const StoreOpenTask *o)
         for (int i = 0; i < SPEC_STDIO_COUNT; i++)
                 if (spec.stdio[i].kind == SPEC_STDIO_FD)
                         return -EBADF;
+        t->attaches = spec.attach.pid > 0;
+        t->start_is_stored = !t->attaches;
+        if (!t->attaches)
+                return 0; /* it is read when it is wanted */
         r = spec_seal(o->spec, o->spec_size, &t->spec_fd, NULL);
         if (r < 0)
                 return r;
         memcpy(t->ticket, o->ticket, sizeof(t->ticket));
         t->has_ticket = true;
-        t->attaches = spec.attach.pid > 0;
         return 0;
 }
 
@@ -123,9 +126,13 @@ int service_recover(Service *s, ReeveError *reterr)
                         break;
                 t->policy = service_recover_policy(policies, t->row.policy_hash, open_tasks[i].policy);
                 service_recover_hook(s, t);
-                if (!t->hook && t->row.status == TASK_PENDING && restore_start(t, open_tasks + i) < 0)
+                if (!t->hook && restore_start(t, open_tasks + i) < 0 && t->row.status == TASK_PENDING)
                         log_debug("%s: cannot be launched any more", t->row.task_id);
                 service_sla_recover(s, t);
+                if (!t->hook)
+                        r = service_queue_enter(s, t);
+                if (r < 0)
+                        reeve_error_errno(reterr, r, NULL, "cannot recover");
         }
         service_forget_recovered(policies);
         store_open_tasks_free(open_tasks, n);
@@ -135,6 +142,9 @@ int service_recover(Service *s, ReeveError *reterr)
         size_t cursor = 0;
         for (Task *t; (t = registry_next(s->registry, &cursor));)
                 recover_task(s, t);
+        cursor = 0;
+        for (Task *t; (t = registry_next(s->registry, &cursor));)
+                service_queue_recover(s, t);
         if (n > 0)
                 log_info("%zu tasks had not ended", n);
         return store_last_event(s->store, &s->last_event);
@@ -156,9 +166,16 @@ bool service_has_record(Service *s, const Task *t)
 static void push_pending(Service *s, Task *t)
 {
         service_ladder_act(s, t);
-        if (t->doing || t->row.status != TASK_PENDING || service_look_at_record(s, t) != 0)
+        if (t->doing || t->row.status != TASK_PENDING)
+                return;
+        if (t->queue && t->queue->settled && service_queue_waits(t)) {
+                service_queue_ready(s, t);
+                return; /* nobody can have launched it: no need to look */
+        }
+        if (service_look_at_record(s, t) != 0)
                 return;
         if (service_has_record(s, t)) {
+                service_queue_started(s, t);
                 service_retry_later(s);
                 return;
         }
@@ -168,15 +185,18 @@ static void push_pending(Service *s, Task *t)
                 return; /* service_on_launcher_connected() comes back to it */
         else if (service_hook_pauses(t))
                 return; /* the end of the pause comes back to it */
-        else if (!t->hook && (t->spec_fd < 0 || !t->has_ticket))
+        else if (!t->hook && t->spec_fd < 0 && !t->start_is_stored)
                 service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_EXEC,
                                       "the descriptors that it was given died with the daemon before it was "
                                       "launched");
-        else if (t->launch_tries >= SERVICE_LAUNCH_TRIES)
+        else if (service_queue_waits(t)) {
+                t->queue->settled = true;
+                service_queue_ready(s, t);
+        } else if (t->launch_tries >= SERVICE_LAUNCH_TRIES)
                 service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_EXEC,
                                       "the launcher refuses to start it");
         else
-                service_launch(s, t);
+                service_queue_launch(s, t);
 }
 
 /* What the launcher that was away has missed. */
@@ -199,6 +219,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata)
                 service_verify_go_on(t);
                 push_pending(s, t);
         }
+        service_queue_run(s);
         return 0;
 }
 
@@ -306,6 +327,7 @@ void service_on_launcher_connected(void *userdata)
                 service_verify_look_at_all(t);
                 service_verify_go_on(t);
         }
+        service_queue_run(s);
         look_for_strays(s);
         service_release_held(s);
 }

@@ -92,6 +92,32 @@ static int choose_backend(TaskRow *row, const TaskPolicy *p, const RunRequest *q
         return 0;
 }
 
+static int check_after(const json_t *ids, ReeveError *reterr)
+{
+        const json_t *id;
+        size_t i;
+
+        if (json_array_size(ids) > TASK_AFTER_MAX)
+                return reeve_error_set(reterr, REEVE_ERROR_LIMIT_EXCEEDED, "after",
+                                       "at most %d tasks, not %zu", TASK_AFTER_MAX, json_array_size(ids));
+        json_array_foreach((json_t *)ids, i, id)
+                if (!json_is_string(id) || !task_id_is_valid(json_string_value(id)))
+                        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "after",
+                                               "entry %zu is not the id of a task", i + 1);
+        return 0;
+}
+
+static int check_unique(const RunRequest *q, ReeveError *reterr)
+{
+        if (q->unique && (!q->unique[0] || strlen(q->unique) > TASK_UNIQUE_MAX))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "unique",
+                                       "must be 1 to %d bytes", TASK_UNIQUE_MAX);
+        if (q->join && !q->unique)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "unique_mode",
+                                       "means nothing without a key");
+        return 0;
+}
+
 static int check_request(const RunRequest *q, ReeveError *reterr)
 {
         int r;
@@ -116,7 +142,8 @@ static int check_request(const RunRequest *q, ReeveError *reterr)
             (r = check_text("created_by", q->created_by, TASK_CREATED_BY_MAX, reterr)) < 0 ||
             (r = check_text("sla", q->sla, TASK_SLA_MAX, reterr)) < 0 ||
             (r = check_text("metadata", q->metadata, TASK_METADATA_MAX, reterr)) < 0 ||
-            (r = check_depth(q->metadata, reterr)) < 0)
+            (r = check_depth(q->metadata, reterr)) < 0 || (r = check_after(q->after, reterr)) < 0 ||
+            (r = check_unique(q, reterr)) < 0)
                 return r;
         return 0;
 }
@@ -233,7 +260,29 @@ static void hash_field(crypto_hash_sha256_state *h, const char *text)
                 crypto_hash_sha256_update(h, (const unsigned char *)"\xff", 1);
 }
 
-static void hash_request(const RunRequest *q, const char *spec, size_t spec_size, uint8_t ret[32])
+/* What only some requests have: the others are hashed as they always were. */
+static void hash_queue(crypto_hash_sha256_state *h, const RunRequest *q, const char *after)
+{
+        char attempts[24];
+
+        snprintf(attempts, sizeof(attempts), "%u", q->attempts);
+        const struct {
+                const char *name, *value;
+        } fields[] = {
+                { "after", after },
+                { q->join ? "join" : "refuse", q->unique },
+                { "hold", q->hold ? "" : NULL },
+                { "attempts", q->attempts > 0 ? attempts : NULL },
+        };
+        for (size_t i = 0; i < ELEMENTSOF(fields); i++)
+                if (fields[i].value) {
+                        hash_field(h, fields[i].name);
+                        hash_field(h, fields[i].value);
+                }
+}
+
+static void hash_request(const RunRequest *q, const char *after, const char *spec, size_t spec_size,
+                         uint8_t ret[32])
 {
         const char *const fields[] = { q->subsystem,  q->task_type, q->title,    q->description,
                                        q->created_by, q->backend,   q->metadata, q->sla };
@@ -244,6 +293,7 @@ static void hash_request(const RunRequest *q, const char *spec, size_t spec_size
         for (size_t i = 0; i < ELEMENTSOF(fields); i++)
                 hash_field(&h, fields[i]);
         crypto_hash_sha256_update(&h, &priority, 1);
+        hash_queue(&h, q, after);
         crypto_hash_sha256_update(&h, (const unsigned char *)spec, spec_size);
         crypto_hash_sha256_final(&h, ret);
 }
@@ -261,6 +311,24 @@ static TaskOutput output_of(const Spec *spec)
         return outputs[spec->stdio[STDOUT_FILENO].kind] ?: outputs[spec->stdio[STDERR_FILENO].kind];
 }
 
+/* "a,b" of ["a", "b"]; NULL of none. */
+static int join_ids(const json_t *ids, char **ret)
+{
+        _cleanup_buffer_ Buffer b = { 0 };
+        const json_t *id;
+        size_t i;
+        int r = 0;
+
+        json_array_foreach((json_t *)ids, i, id)
+                r |= buffer_printf(&b, "%s%s", i > 0 ? "," : "", json_string_value(id));
+        if (r < 0)
+                return -ENOMEM;
+        if (b.size == 0)
+                return 0;
+        *ret = buffer_take(&b);
+        return *ret ? 0 : -ENOMEM;
+}
+
 static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t owner)
 {
         int r = 0;
@@ -272,6 +340,7 @@ static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t o
         row->status = TASK_PENDING;
         row->output = output_of(spec);
         row->verify_commands = (unsigned)spec->n_verify;
+        row->held = q->hold;
 
         r |= copy_string(&row->task_id, spec->task_id);
         r |= copy_string(&row->subsystem, q->subsystem);
@@ -280,6 +349,8 @@ static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t o
         r |= copy_string(&row->description, q->description);
         r |= copy_string(&row->created_by, q->created_by);
         r |= copy_string(&row->metadata, q->metadata);
+        r |= copy_string(&row->unique_key, q->unique);
+        r |= join_ids(q->after, &row->after);
         row->argv = argv_text(spec);
         row->cwd = lossy_text(spec->cwd);
         return r < 0 || !row->argv || !row->cwd ? -ENOMEM : 0;
@@ -298,7 +369,7 @@ static int apply_policy(RunOp *op, const Caller *caller, const RunRequest *q, co
                               .launched = true,
                               .priority = q->priority,
                               .sla = q->sla,
-                              .attempts = spec->attempts,
+                              .attempts = MIN(q->attempts, spec->attempts),
                               .limits = limits,
                               .n_limits = spec->n_limits };
         int r;
@@ -310,7 +381,9 @@ static int apply_policy(RunOp *op, const Caller *caller, const RunRequest *q, co
             (r = choose_backend(row, op->policy, q, caller, reterr)) < 0)
                 return r;
         row->priority = op->policy->priority ?: TASK_PRIORITY_NORMAL;
-        row->attempts = MIN(spec->attempts, op->policy->retry.attempts);
+        /* Descriptors are the first attempt's, and a process that was attached runs once. */
+        bool once = op->n_stdio_fds > 0 || op->attach;
+        row->attempts = once ? 1 : MIN(spec->attempts, op->policy->retry.attempts);
         row->sla_owner_may_extend = policy_lets_extend(op->service->policy.current, &query);
         row->policy_hash = strdup(op->policy->hash);
         return row->policy_hash ? 0 : reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another request");
@@ -326,6 +399,7 @@ RunOp *run_op_new(Service *s, RunRequest *q, service_task_t callback, void *user
         op->stdio_fds = q->stdio_fds;
         op->n_stdio_fds = q->n_stdio_fds;
         op->attach = q->attach;
+        op->join = q->join;
         op->callback = callback;
         op->userdata = userdata;
         q->spec_fd = -EBADF;
@@ -354,7 +428,7 @@ int run_op_check(RunOp *op, const Caller *caller, const RunRequest *q, ReeveErro
                                        (unsigned)author, (unsigned)caller->uid);
         if (fill_row(&op->row, q, &spec, author) < 0)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another request");
-        hash_request(q, op->spec, op->spec_size, op->row.content_hash);
+        hash_request(q, op->row.after, op->spec, op->spec_size, op->row.content_hash);
         if (registry_get(op->service->registry, op->row.task_id))
                 return 0; /* whether it is the same request again is not the policy's business */
         return apply_policy(op, caller, q, &spec, reterr);

@@ -17,7 +17,9 @@ typedef struct RunOp {
         int spec_fd;
         int *stdio_fds;
         size_t n_stdio_fds;
-        bool attach;
+        bool attach, join;
+        size_t n_after_checked;      /* bytes of row.after whose ids are known to exist */
+        char other[TASK_ID_MAX + 1]; /* the one that is being looked up */
         service_task_t callback;
         void *userdata;
 } RunOp;

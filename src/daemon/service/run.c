@@ -71,12 +71,12 @@ static bool is_same(const TaskRow *a, const TaskRow *b)
                memcmp(a->content_hash, b->content_hash, sizeof(a->content_hash)) == 0;
 }
 
-/* The same request again, while its task is open: answers with it, when it has been launched. */
+/* The same request again, while its task is open: answers with it, when it has been launched or has to wait. */
 static void join(Task *t, service_task_t callback, void *userdata)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
-        if (t->row.status != TASK_PENDING)
+        if (t->row.status != TASK_PENDING || service_queue_waits(t))
                 callback(NULL, &t->row, userdata);
         else if (add_run_waiter(t, callback, userdata) < 0) {
                 reeve_error_errno(&e, ENOMEM, NULL, "cannot take another request");
@@ -95,6 +95,34 @@ static void join_or_refuse(const RunOp *op, Task *t)
         }
         reeve_error_set(&e, REEVE_ERROR_ALREADY_EXISTS, "task_id", "a task with this id exists");
         op->callback(&e, NULL, op->userdata);
+}
+
+/* A task of the same key is open: answers with it, or that it is. */
+static void join_or_refuse_unique(const RunOp *op, Task *t)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (op->join) {
+                join(t, op->callback, op->userdata);
+                return;
+        }
+        reeve_error_set(&e, REEVE_ERROR_ALREADY_EXISTS, "unique", "task '%s' has this key and has not ended",
+                        t->row.task_id);
+        op->callback(&e, NULL, op->userdata);
+}
+
+/* Is there an open task that answers this request? Then it did. */
+static bool is_answered(RunOp *op)
+{
+        Task *t = registry_get(op->service->registry, op->row.task_id);
+        if (t) {
+                join_or_refuse(op, t);
+                return true;
+        }
+        t = service_unique_find(op->service, &op->row);
+        if (t)
+                join_or_refuse_unique(op, t);
+        return t;
 }
 
 /* ---- (3) launching ---- */
@@ -129,6 +157,7 @@ static void started(Service *s, Task *t, const LaunchResult *result)
         if (t->net.map_id != 0 && t->net.map_id != s->net_map_id)
                 service_find_network_map(s); /* the launcher had to make it anew */
         task_started(t, &a, result->started_boottime);
+        service_queue_started(s, t);
         task_drop_start(t);
         service_sla_started(s, t);
         service_answer_runs(s, t, NULL);
@@ -168,8 +197,10 @@ static void on_launched(const ReeveError *error, const LaunchResult *result, voi
         switch (error->code) {
         case REEVE_ERROR_EXEC_FAILED:
                 /* The record has it, or is about to: its end is the task's. */
-                task_set_message(t, "%s", error->text);
-                service_answer_runs(s, t, error);
+                if (!service_may_retry(t, TASK_OUTCOME_EXEC)) {
+                        task_set_message(t, "%s", error->text);
+                        service_answer_runs(s, t, error);
+                }
                 service_look_at_record(s, t);
                 return;
         case REEVE_ERROR_UNAVAILABLE:
@@ -226,6 +257,10 @@ void service_launch(Service *s, Task *t)
                 .attach = t->attaches,
         };
         t->launch_tries++;
+        if (t->row.attempt > 0 && !t->row.cancel_requested) {
+                free(t->row.message); /* why the attempt before failed */
+                t->row.message = NULL;
+        }
         int r = t->hook ? service_launch_hook(s, t, on_launched, op, &error)
                         : launcher_client_launch(s->launcher, &q, on_launched, op, &error);
         if (r < 0)
@@ -265,6 +300,7 @@ static void undo(Service *s, Task *t, const ReeveError *error)
 {
         service_answer_runs(s, t, error);
         service_answer_waits(s, t, error);
+        service_after_ended(s, t);
         service_release_ladder(s, t);
         registry_remove(s->registry, t);
 }
@@ -343,7 +379,7 @@ static void on_inserted(const ReeveError *error, int64_t last_event, void *userd
         if (t->row.cancel_requested)
                 service_carry_out_cancel(s, t);
         else
-                service_launch(s, t);
+                service_queue_admit(s, t);
 }
 
 static void refuse_run(RunOp *op, const ReeveError *error)
@@ -394,12 +430,9 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
                 return;
         }
         CRASH_POINT("reeved", "authorized");
-        /* Two calls with one id may have been authorised at the same time. */
-        Task *other = registry_get(s->registry, op->row.task_id);
-        if (other) {
-                join_or_refuse(op, other);
+        /* Two calls with one id or key may have been authorised at the same time. */
+        if (is_answered(op))
                 return;
-        }
         if (registry_add(s->registry, &op->row, &t, &e) < 0) {
                 op->callback(&e, NULL, op->userdata);
                 return;
@@ -421,6 +454,8 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
                 return;
         }
         r = service_sla_accept(s, t, op->forecast_p95_usec);
+        if (r >= 0)
+                r = service_queue_enter(s, t);
         if (r >= 0)
                 r = write_insert(s, t, op);
         if (r < 0) {
@@ -474,6 +509,50 @@ static void forecast(RunOp *op)
                 hold(op);
 }
 
+/* ---- (1) what it is to come after ---- */
+
+static void check_after(RunOp *op);
+
+static void on_other(const ReeveError *error, TaskRow **rows, size_t n, void *userdata)
+{
+        RunOp *op = ASSERT_PTR(userdata);
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (!error && n == 0) {
+                reeve_error_set(&e, REEVE_ERROR_NO_SUCH_TASK, "after", "there is no task '%s'", op->other);
+                error = &e;
+        }
+        if (error)
+                refuse_run(op, error);
+        else
+                check_after(op);
+}
+
+/* Each of them must exist, whatever became of it: that is seen when the task waits for it. */
+static void check_after(RunOp *op)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        while (op->row.after && op->row.after[op->n_after_checked]) {
+                const char *id = op->row.after + op->n_after_checked;
+                size_t n = strcspn(id, ",");
+
+                assert(n <= TASK_ID_MAX);
+                memcpy(op->other, id, n);
+                op->other[n] = '\0';
+                op->n_after_checked += n + (id[n] == ',');
+                if (registry_get(op->service->registry, op->other))
+                        continue;
+                int r = store_get(op->service->store, op->other, on_other, op);
+                if (r < 0) {
+                        reeve_error_errno(&e, r, "after", "cannot look '%s' up", op->other);
+                        refuse_run(op, &e);
+                }
+                return;
+        }
+        forecast(op);
+}
+
 void service_run(Service *s, const Caller *caller, RunRequest *request, service_task_t callback,
                  void *userdata)
 {
@@ -498,10 +577,6 @@ void service_run(Service *s, const Caller *caller, RunRequest *request, service_
                 callback(&e, NULL, userdata);
                 return;
         }
-        Task *t = registry_get(s->registry, op->row.task_id);
-        if (t) {
-                join_or_refuse(op, t);
-                return;
-        }
-        forecast(TAKE_PTR(op));
+        if (!is_answered(op))
+                check_after(TAKE_PTR(op));
 }

@@ -5,8 +5,11 @@
  *
  *     request.c  the request is checked
  *     run.c      it is authorised, committed, launched                            pending -> active
+ *     queue.c    before that: it waits for its turn, after.c: for other tasks      pending; queue-show.c tells of it
+ *     retry.c    it did not succeed, and is to be tried again               active, verifying -> pending
  *     finish.c   its record says ended (or nothing will ever come): committed    -> completed, failed, cancelled, lost
  *     verify.c   what must be true of it is checked, verify-program.c: by programs       verifying -> completed, failed
+ *     unique.c   there is one of its kind at a time
  *     hook.c     a hook goes this way too, without a specification and with more attempts
  *     control.c  signals, freezing, cancelling
  *     policy.c   the policy in force, and what of it applies to a task
@@ -21,6 +24,7 @@
 #include "daemon/launch/launcher-client.h"
 #include "daemon/launch/record-watch.h"
 #include "daemon/policy/policy.h"
+#include "daemon/queue/queue.h"
 #include "daemon/registry/registry.h"
 #include "daemon/sampler/sampler.h"
 #include "daemon/service/service.h"
@@ -82,8 +86,15 @@ struct Service {
         usec_t launcher_away_boottime; /* since when; USEC_INFINITY: it is there */
 
         ListLink verifications; /* ServiceVerification */
-        size_t n_checks;        /* of all of them: those that are out */
-        bool checks_wait;       /* one was not started because there were too many */
+
+        Queue *queue;
+        bool queue_runs;              /* service_queue_run() is under way */
+        Prioq *pauses;                /* TaskQueue, by not_before_boottime */
+        sd_event_source *pause_timer; /* of the first of them; NULL: nothing has paused yet */
+        Hash *uniques;                /* Task by owner, subsystem and key */
+        Hash *histories;              /* History, of queue-show.c */
+        size_t n_checks;              /* of all of them: those that are out */
+        bool checks_wait;             /* one was not started because there were too many */
 };
 
 /* What Task.ladder points to. */
@@ -91,6 +102,17 @@ typedef struct TaskLadder {
         SlaTask sla;
         Task *task;
 } TaskLadder;
+
+/* What Task.queue points to: its place in the queue. */
+typedef struct TaskQueue {
+        Service *service;
+        Task *task;
+        QueueEntry entry;
+        ListLink needs;     /* tasks that must have completed before (after.c) */
+        size_t pause_index; /* in Service.pauses; PRIOQ_NONE: it does not pause */
+        char *unique;       /* its key in Service.uniques; NULL: none, or given up */
+        bool settled;       /* that no earlier daemon has launched it is known */
+} TaskQueue;
 
 /* What an asynchronous step remembers: the task may be gone when it comes back, its id is not. Freed by the step. */
 typedef struct TaskOp {
@@ -115,6 +137,71 @@ void service_launch(Service *s, Task *t);
 void service_answer_runs(Service *s, Task *t, const ReeveError *error);
 /* Frees them without an answer. */
 void service_drop_runs(Task *t);
+
+/* ---- queue.c ---- */
+
+int service_start_queue(Service *s, ReeveError *reterr);
+/* When the registry is gone. */
+void service_stop_queue(Service *s);
+/* Another policy is in force. */
+void service_queue_limit(Service *s);
+/* A task that was just added: it is parked, or, if it is not pending, has a slot. -ENOMEM. */
+int service_queue_enter(Service *s, Task *t);
+/* Its row was committed: launches it, or answers that it has to wait. May end it. */
+void service_queue_admit(Service *s, Task *t);
+/* Has it wait for its turn, if nothing keeps it from that. Launches nothing. */
+void service_queue_ready(Service *s, Task *t);
+/* Launches whose turn it is. */
+void service_queue_run(Service *s);
+/* Launches a task that has a slot. */
+void service_queue_launch(Service *s, Task *t);
+/* It runs: it has a slot. */
+void service_queue_started(Service *s, Task *t);
+/* Gives its slot back until not_before. */
+void service_queue_pause(Service *s, Task *t);
+/* It has ended. */
+void service_queue_leave(Service *s, Task *t);
+/* Is it pending, and nothing is done about its start? */
+bool service_queue_waits(const Task *t);
+/* All tasks were loaded: finds out what this one waits for. */
+void service_queue_recover(Service *s, Task *t);
+/* Frees Task.queue, and the links of others into the task. */
+void service_release_queue(Task *t);
+
+/* ---- queue-show.c ---- */
+
+#define PENDING_REASON_SIZE 320
+/* Fills what a row says of the wait of a pending task, but for pending_reason, which goes to `text` ("": none). */
+void service_queue_describe(Service *s, const Task *t, TaskRow *row, char text[static PENDING_REASON_SIZE]);
+/* The same for a page of a list, with pending_reason. */
+void service_queue_describe_rows(Service *s, TaskRow **rows, size_t n);
+/* Somebody may soon ask when a task of this kind is likely to start. */
+void service_want_history(Service *s, const TaskRow *row);
+void service_drop_histories(Service *s);
+
+/* ---- after.c ---- */
+
+/* Makes the needs of the row. -ENOMEM. */
+int service_after_begin(Service *s, Task *t);
+void service_after_forget(TaskQueue *q);
+/* The end of this task is committed, or it will never be: those that wait for it go on, or are cancelled. */
+void service_after_ended(Service *s, Task *t);
+/* "waits for ID and 2 more"; how many. */
+size_t service_after_describe(const TaskQueue *q, char *text, size_t size);
+
+/* ---- unique.c ---- */
+
+/* The open task that has the key of this row; NULL if there is none, or no key. */
+Task *service_unique_find(Service *s, const TaskRow *row);
+int service_unique_claim(Service *s, Task *t);
+void service_unique_release(TaskQueue *q);
+
+/* ---- retry.c ---- */
+
+/* Is a task whose attempt ended so tried again? */
+bool service_may_retry(const Task *t, TaskOutcome outcome);
+/* Does that: true, and the attempt is committed; `a` NULL: it was before, and then verified. Else changes nothing. */
+bool service_retry(Service *s, Task *t, TaskOutcome outcome, const AttemptRow *a);
 
 /* ---- policy.c ---- */
 
@@ -229,6 +316,8 @@ void service_sla_started(Service *s, Task *t);
 void service_sla_blame(Service *s, Task *t, usec_t ended_boottime, int exit_signal);
 /* The task has a final state; before its row is written. */
 void service_sla_ended(Service *s, Task *t, usec_t ended_boottime);
+/* It was verifying, and goes on with another attempt: the clock of its deadline has never stopped. */
+void service_sla_goes_on(Service *s, Task *t);
 /* The same for one that was verifying since then: whether it met its deadline depends on what it is now. */
 void service_sla_verified(TaskRow *row);
 /* Fills the margin of a row that is shown, if its task is open. */

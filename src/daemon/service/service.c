@@ -115,10 +115,11 @@ int service_new(const ServiceConfig *config, Service **ret, ReeveError *reterr)
         if (r < 0 && r != -ENOENT)
                 log_warning_errno(r, "cannot open the cgroup2 mount, counters come by procfs");
 
-        if ((r = open_registry(s, reterr)) < 0 || (r = open_store(s, reterr)) < 0 ||
-            (r = open_records(s, reterr)) < 0 || (r = add_timers(s, reterr)) < 0 ||
-            (r = service_start_sampler(s, reterr)) < 0 || (r = service_start_sla(s, reterr)) < 0 ||
-            (r = open_launcher(s, reterr)) < 0 || (r = service_recover(s, reterr)) < 0)
+        if ((r = service_start_queue(s, reterr)) < 0 || (r = open_registry(s, reterr)) < 0 ||
+            (r = open_store(s, reterr)) < 0 || (r = open_records(s, reterr)) < 0 ||
+            (r = add_timers(s, reterr)) < 0 || (r = service_start_sampler(s, reterr)) < 0 ||
+            (r = service_start_sla(s, reterr)) < 0 || (r = open_launcher(s, reterr)) < 0 ||
+            (r = service_recover(s, reterr)) < 0)
                 return r;
         service_load_policy(s);
         registry_set_limit(s->registry, s->settings.limits.tasks_per_uid);
@@ -162,6 +163,7 @@ Service *service_free(Service *s)
         service_sign_last(s);
         store_close(s->store);
         registry_free(s->registry);
+        service_stop_queue(s);
         service_drop_policy(s);
         sla_free(s->sla);
         prioq_free(s->kills);

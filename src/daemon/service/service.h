@@ -76,12 +76,18 @@ typedef struct RunRequest {
         const char *metadata; /* JSON text of an object */
         int priority;         /* 0: not given */
         const char *sla;      /* deadline, as --sla= has it */
-        bool attach;          /* Attach: the specification names a process that runs, nothing is executed */
+        unsigned attempts; /* how often it is to be tried; 0: as the policy says. The specification has the bound */
+        json_t *after;      /* array of ids of tasks that must have completed before it starts; NULL */
+        const char *unique; /* key that no other open task of the caller's in this subsystem has; NULL */
+        bool join;          /* if there is one: answer with it, instead of AlreadyExists */
+        bool hold;          /* it does not start before it is released */
+        bool attach;        /* Attach: the specification names a process that runs, nothing is executed */
 } RunRequest;
 
 typedef void (*service_task_t)(const ReeveError *error, const TaskRow *task, void *userdata);
 
-/* Answers after the command was executed, or could not be (Attach: the process was moved); the task is durable by then. */
+/* Answers after the command was executed, or could not be (Attach: the process was moved), or when it is pending and has to wait;
+ * the task is durable by then. */
 void service_run(Service *s, const Caller *caller, RunRequest *request, service_task_t callback,
                  void *userdata);
 
@@ -172,6 +178,10 @@ void service_freeze(Service *s, const Caller *caller, const char *task_id, bool 
 /* Answers when the wish is durable; the end comes later. `reason` may be NULL. */
 void service_cancel(Service *s, const Caller *caller, const char *task_id, const char *reason,
                     service_done_t callback, void *userdata);
+
+/* A held task is not started before it is released; one that has been started cannot be held. */
+void service_set_held(Service *s, const Caller *caller, const char *task_id, bool held,
+                      service_done_t callback, void *userdata);
 
 /* Moves the deadline of an open task, and all of its ladder that has not fired, `by_usec` later; answers when that is durable. Its owner may
  * where the policy lets him, an administrator always. */

@@ -256,6 +256,23 @@ void service_sla_ended(Service *s, Task *t, usec_t ended_boottime)
                 log_debug("%s: its ladder is stored as it was", row->task_id);
 }
 
+void service_sla_goes_on(Service *s, Task *t)
+{
+        assert(s);
+        assert(t && t->row.status == TASK_PENDING);
+
+        t->row.has_sla_margin = t->row.has_sla_met = false;
+        if (!t->ladder) { /* it was verifying when we came */
+                service_sla_recover(s, t);
+                return;
+        }
+        int r = sla_add(s->sla, &t->ladder->sla);
+        if (r < 0)
+                log_error_errno(r, "%s: its deadline is not watched any more", t->row.task_id);
+        else
+                sla_changed(s->sla, &t->ladder->sla);
+}
+
 void service_sla_verified(TaskRow *row)
 {
         assert(row);

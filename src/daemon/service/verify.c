@@ -177,6 +177,12 @@ static void finish(ServiceVerification *v)
         Task *t = v->task;
         bool failed = verification_n_failed(v->machine) > 0;
 
+        if (failed && v->required && service_may_retry(t, TASK_OUTCOME_VERIFICATION)) {
+                say_what_failed(v);
+                verification_done(v);
+                service_retry(s, t, TASK_OUTCOME_VERIFICATION, NULL);
+                return;
+        }
         t->row.verification = failed ? VERIFICATION_FAILED : VERIFICATION_PASSED;
         t->row.verification_passes = (unsigned)verification_n_passed(v->machine);
         t->row.verification_failures = (unsigned)verification_n_failed(v->machine);

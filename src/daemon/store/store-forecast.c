@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* How long tasks of a kind take: the exact 95th percentile of the newest that completed.
+/* How long tasks of a kind take: exact percentiles of the newest that completed.
  *
  * The index of groups holds the tasks of a kind by owner and status, each group in order of creation. So the newest of each owner
  * are read, a bounded number, and the newest of all of them count; neither the age of the database nor the number of its
@@ -30,7 +30,8 @@ typedef struct DurationJob {
         size_t n_owners;
         Duration *durations;
         size_t n, room;
-        usec_t p95_usec;
+        unsigned percent;
+        usec_t result_usec;
 } DurationJob;
 
 static int newest_first(const void *a, const void *b)
@@ -91,11 +92,11 @@ static void compute(DurationJob *j)
         qsort(j->durations, j->n, sizeof(*j->durations), newest_first);
         size_t n = MIN(j->n, (size_t)STORE_DURATIONS_MAX);
         qsort(j->durations, n, sizeof(*j->durations), shortest_first);
-        double seconds = j->durations[(n * 95 + 99) / 100 - 1].seconds;
-        j->p95_usec = MAX((usec_t)(seconds * USEC_PER_SEC), (usec_t)1);
+        double seconds = j->durations[(n * j->percent + 99) / 100 - 1].seconds;
+        j->result_usec = MAX((usec_t)(seconds * USEC_PER_SEC), (usec_t)1);
 }
 
-static int run_p95(StoreJob *job, StoreDb *db)
+static int run_percentile(StoreJob *job, StoreDb *db)
 {
         DurationJob *j = container_of(job, DurationJob, job);
 
@@ -107,20 +108,21 @@ static int run_p95(StoreJob *job, StoreDb *db)
         return r;
 }
 
-static void finish_p95(StoreJob *job, bool call)
+static void finish_percentile(StoreJob *job, bool call)
 {
         DurationJob *j = container_of(job, DurationJob, job);
         bool failed = job->result < 0;
 
         if (call)
-                j->callback(failed ? &job->error : NULL, failed ? 0 : j->p95_usec, j->userdata);
+                j->callback(failed ? &job->error : NULL, failed ? 0 : j->result_usec, j->userdata);
         free(j->durations);
         free(j->subsystem);
         free(j->task_type);
         free(j);
 }
 
-int store_p95(Store *s, const char *subsystem, const char *task_type, store_p95_t callback, void *userdata)
+static int ask(Store *s, const char *subsystem, const char *task_type, unsigned percent,
+               store_p95_t callback, void *userdata)
 {
         assert(s);
         assert(subsystem && task_type);
@@ -129,14 +131,28 @@ int store_p95(Store *s, const char *subsystem, const char *task_type, store_p95_
         DurationJob *j = NEW0(DurationJob, 1);
         if (!j)
                 return -ENOMEM;
-        j->job = (StoreJob){ .store = s, .is_query = true, .run = run_p95, .finish = finish_p95 };
+        j->job = (StoreJob){
+                .store = s, .is_query = true, .run = run_percentile, .finish = finish_percentile
+        };
         j->callback = callback;
         j->userdata = userdata;
+        j->percent = percent;
         j->subsystem = strdup(subsystem);
         j->task_type = strdup(task_type);
         if (!j->subsystem || !j->task_type) {
-                finish_p95(&j->job, false);
+                finish_percentile(&j->job, false);
                 return -ENOMEM;
         }
         return store_queue_or_free(s, &j->job);
+}
+
+int store_p95(Store *s, const char *subsystem, const char *task_type, store_p95_t callback, void *userdata)
+{
+        return ask(s, subsystem, task_type, 95, callback, userdata);
+}
+
+int store_median(Store *s, const char *subsystem, const char *task_type, store_p95_t callback,
+                 void *userdata)
+{
+        return ask(s, subsystem, task_type, 50, callback, userdata);
 }

@@ -92,6 +92,8 @@ static void put_task_fixed(Binder *b, const TaskRow *t)
         put_blob(b, TASK_COLUMN_CONTENT_HASH, t->content_hash, sizeof(t->content_hash));
         put_int(b, TASK_COLUMN_VERIFY_COMMANDS, t->verify_commands);
         put_text(b, TASK_COLUMN_POLICY_HASH, t->policy_hash);
+        put_text(b, TASK_COLUMN_AFTER_TASKS, t->after);
+        put_text(b, TASK_COLUMN_UNIQUE_KEY, t->unique_key);
         put_int(b, TASK_COLUMN_CREATED_AT, (int64_t)t->created_realtime);
         put_int(b, TASK_COLUMN_CREATED_BOOTTIME, (int64_t)t->created_boottime);
 }
@@ -142,6 +144,9 @@ static void put_task_mutable(Binder *b, const TaskRow *t)
         put_int_unless_0(b, TASK_COLUMN_PID, t->pid);
         put_task_exit(b, t);
         put_int(b, TASK_COLUMN_CANCEL_REQUESTED, t->cancel_requested);
+        put_int(b, TASK_COLUMN_HELD, t->held);
+        put_time(b, TASK_COLUMN_NOT_BEFORE, t->not_before_realtime);
+        put_time(b, TASK_COLUMN_NOT_BEFORE_BOOTTIME, t->not_before_boottime);
         put_blob(b, TASK_COLUMN_BOOT_ID, t->boot_id, sizeof(t->boot_id));
         put_time(b, TASK_COLUMN_STARTED_AT, t->started_realtime);
         put_time(b, TASK_COLUMN_STARTED_BOOTTIME, t->started_boottime);
@@ -317,6 +322,8 @@ static int get_task_texts(sqlite3_stmt *st, TaskRow *t)
                 { TASK_COLUMN_MESSAGE, &t->message },
                 { TASK_COLUMN_CGROUP, &t->cgroup },
                 { TASK_COLUMN_POLICY_HASH, &t->policy_hash },
+                { TASK_COLUMN_AFTER_TASKS, &t->after },
+                { TASK_COLUMN_UNIQUE_KEY, &t->unique_key },
                 { TASK_COLUMN_SLA_LADDER, &t->ladder },
         };
 
@@ -363,6 +370,9 @@ static void get_task_numbers(sqlite3_stmt *st, TaskRow *t)
         t->exit_status = sqlite3_column_int(st, TASK_COLUMN_EXIT_STATUS);
         t->exit_signal = sqlite3_column_int(st, TASK_COLUMN_EXIT_SIGNAL);
         t->cancel_requested = sqlite3_column_int(st, TASK_COLUMN_CANCEL_REQUESTED) != 0;
+        t->held = sqlite3_column_int(st, TASK_COLUMN_HELD) != 0;
+        t->not_before_realtime = get_time(st, TASK_COLUMN_NOT_BEFORE);
+        t->not_before_boottime = get_time(st, TASK_COLUMN_NOT_BEFORE_BOOTTIME);
         t->created_realtime = get_time(st, TASK_COLUMN_CREATED_AT);
         t->created_boottime = get_time(st, TASK_COLUMN_CREATED_BOOTTIME);
         t->started_realtime = get_time(st, TASK_COLUMN_STARTED_AT);

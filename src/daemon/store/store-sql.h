@@ -24,6 +24,8 @@
         X(CONTENT_HASH, "content_hash")       \
         X(VERIFY_COMMANDS, "verify_commands") \
         X(POLICY_HASH, "policy_hash")         \
+        X(AFTER_TASKS, "after_tasks")         \
+        X(UNIQUE_KEY, "unique_key")           \
         X(CREATED_AT, "created_at")           \
         X(CREATED_BOOTTIME, "created_boottime")
 
@@ -44,6 +46,9 @@
         X(EXIT_STATUS, "exit_status")                     \
         X(EXIT_SIGNAL, "exit_signal")                     \
         X(CANCEL_REQUESTED, "cancel_requested")           \
+        X(HELD, "held")                                   \
+        X(NOT_BEFORE, "not_before")                       \
+        X(NOT_BEFORE_BOOTTIME, "not_before_boottime")     \
         X(BOOT_ID, "boot_id")                             \
         X(STARTED_AT, "started_at")                       \
         X(STARTED_BOOTTIME, "started_boottime")           \

@@ -175,6 +175,9 @@ int store_spec(Store *s, const char *task_id, store_spec_t callback, void *userd
 #define STORE_DURATIONS_MAX 1000
 typedef void (*store_p95_t)(const ReeveError *error, usec_t p95_usec, void *userdata);
 int store_p95(Store *s, const char *subsystem, const char *task_type, store_p95_t callback, void *userdata);
+/* Their median, likewise. */
+int store_median(Store *s, const char *subsystem, const char *task_type, store_p95_t callback,
+                 void *userdata);
 
 typedef struct StoreCounts {
         int64_t by_status[_TASK_STATE_MAX];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Signal, Freeze, Thaw, Cancel, Extend, Backup. */
+/* Signal, Freeze, Thaw, Cancel, Hold, Release, Extend, Backup. */
 
 #include <limits.h>
 
@@ -77,6 +77,27 @@ ADAPTER_HANDLER(adapter_cancel)
                 service_cancel(pending->adapter->service, &pending->caller, p.task_id, p.reason,
                                pending_reply_done, pending);
         return 0;
+}
+
+static int set_held(VarlinkCall *call, json_t *parameters, void *userdata, bool held)
+{
+        ActParameters p = { 0 };
+
+        Pending *pending = begin(call, parameters, userdata, &p);
+        if (pending)
+                service_set_held(pending->adapter->service, &pending->caller, p.task_id, held,
+                                 pending_reply_done, pending);
+        return 0;
+}
+
+ADAPTER_HANDLER(adapter_hold)
+{
+        return set_held(call, parameters, userdata, true);
+}
+
+ADAPTER_HANDLER(adapter_release)
+{
+        return set_held(call, parameters, userdata, false);
 }
 
 ADAPTER_HANDLER(adapter_extend)

@@ -59,6 +59,8 @@ ADAPTER_HANDLER(adapter_signal);
 ADAPTER_HANDLER(adapter_freeze);
 ADAPTER_HANDLER(adapter_thaw);
 ADAPTER_HANDLER(adapter_cancel);
+ADAPTER_HANDLER(adapter_hold);
+ADAPTER_HANDLER(adapter_release);
 ADAPTER_HANDLER(adapter_extend);
 ADAPTER_HANDLER(adapter_backup);
 ADAPTER_HANDLER(adapter_output);

@@ -19,6 +19,8 @@ static const VarlinkMethod methods[] = {
         { "Freeze", adapter_freeze, 0 },
         { "Thaw", adapter_thaw, 0 },
         { "Cancel", adapter_cancel, 0 },
+        { "Hold", adapter_hold, 0 },
+        { "Release", adapter_release, 0 },
         { "Extend", adapter_extend, 0 },
         { "Snapshots", adapter_snapshots, VARLINK_METHOD_ALONE },
         { "Verifications", adapter_verifications, VARLINK_METHOD_ALONE },

@@ -41,6 +41,8 @@ ELSEWHERE = {
     # test_verification.py, test_hooks.py
     "reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:verified",
     "reeved:hook-inserted", "reeved:hook-attempt",
+    # test_queue.py
+    "reeved:queued", "reeved:fetched", "reeved:held", "reeved:retry",
     # test_sla.py, launcher/test-step.c
     "reeved:step-due", "reeved:step-claimed", "reeved:step-acted", "reeved:step-stored",
     "launcher:step-claimed", "launcher:step-acted",

@@ -146,7 +146,7 @@ def test_it_is_tried_again():
             topics = [r[0] for r in db.execute("SELECT topic FROM task_events WHERE task_id = 't-step1' ORDER BY number")]
         assert [(a["attempt"], a["exit_value"]) for a in attempts] == [(1, 1), (2, 0)]
         assert attempts[1]["started_at"] - attempts[0]["ended_at"] >= 1e6, "there is a pause between them"
-        assert topics == ["task.created", "task.started", "task.retrying", "task.started", "task.completed"]
+        assert topics == ["task.created", "task.started", "task.retry", "task.started", "task.completed"]
         w.parent_completes()
 
 

@@ -67,6 +67,9 @@ static void assert_task(const TaskRow *got, const TaskRow *expected)
         assert_same(exit_status);
         assert_same(exit_signal);
         assert_same(cancel_requested);
+        assert_same(held);
+        assert_same(not_before_realtime);
+        assert_same(not_before_boottime);
         assert_same(created_realtime);
         assert_same(created_boottime);
         assert_same(started_realtime);
@@ -126,6 +129,11 @@ static TaskRow make_full_task(void)
         t.has_exit = true;
         t.exit_signal = 11;
         t.cancel_requested = true;
+        t.held = true;
+        t.after = (char *)"a,b";
+        t.unique_key = (char *)"nightly";
+        t.not_before_realtime = t.created_realtime + 7;
+        t.not_before_boottime = t.created_boottime + 7;
         t.started_realtime = t.created_realtime + 5;
         t.started_boottime = t.created_boottime + 5;
         t.completed_realtime = t.started_realtime + 1234567891;
