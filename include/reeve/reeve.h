@@ -76,6 +76,9 @@ REEVE_PUBLIC short reeve_events(const ReeveConnection *c);
         3 /* not for 0: to journald, with the task's id as identifier; Unavailable without one */
 #define REEVE_STDIO_FD(fd) (4 + (fd))
 
+/* How often a command may be run, by what its author seals, if he does not say. */
+#define REEVE_ATTEMPTS_DEFAULT 10
+
 /* What is to be run. Zero and NULL are the defaults; everything is borrowed during the call. */
 typedef struct ReeveRun {
         char *const *argv; /* NULL-terminated, at least one; argv[0] is searched in $PATH of the caller */
@@ -92,7 +95,13 @@ typedef struct ReeveRun {
         const char *slice; /* "NAME.slice", for the scope; NULL: that of the subsystem. Root's to choose */
         const char *sla; /* deadline: "1h", "2026-01-31 12:00", "forecast_p95 * 2"; NULL: that of the policy */
         json_t *metadata;  /* an object, or NULL */
-        unsigned attempts; /* how often it may be tried; 0: 1 */
+        unsigned attempts; /* how often it is to be tried, as far as the policy allows, and never more often; 0: as
+                                  the policy says, and never more often than REEVE_ATTEMPTS_DEFAULT. With
+                                  descriptors of the caller's: once */
+        const char *const *after; /* NULL-terminated ids: it starts when these have completed */
+        const char *unique; /* key that no other open task of the caller's in this subsystem has: AlreadyExists */
+        bool join;          /* instead of that: the answer is the task that has the key */
+        bool hold;          /* it does not start before Release */
 
         const char *user;  /* name or number; NULL: the caller */
         const char *group; /* name or number; NULL: the primary one of `user`, or the caller's */
@@ -109,8 +118,9 @@ typedef struct ReeveRun {
 #define REEVE_TASK_ID_SIZE 129
 
 /* Runs a command: builds and seals its specification, passes the descriptors, and waits until the command was
- * executed (or could not be: ExecFailed). `ret_id` (may be NULL) gets the task's id before anything is sent, so that
- * it is known whatever happens. *ret_task (may be NULL) is the caller's.
+ * executed (or could not be: ExecFailed), or has to wait: then the task is pending. `ret_id` (may be NULL) gets the task's id
+ * before anything is sent, so that it is known whatever happens; with `join` it is that of the task which has the key in
+ * the end. *ret_task (may be NULL) is the caller's.
  *
  * The environment of the task is a clean one: PATH (the usual directories), HOME, USER, LOGNAME and SHELL of the user,
  * LANG of the caller, TERM of the caller if `tty`; then Environment= properties, then `environment`. Umask is 0022.

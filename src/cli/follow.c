@@ -2,7 +2,8 @@
 
 /* One event loop with up to three channels: Wait, whose answer is the end; Output, which shows what the task writes;
  * and Monitor for the line of progress. The end is reached when Wait has answered and the output, if asked for, has
- * been shown to its end. A channel that fails for good ends the wait with its error, but for the progress, which is a
+ * been shown to its end. While the task is pending, it is asked for every second: what it waits for changes with what others do,
+ * of which no event tells. A channel that fails for good ends the wait with its error, but for the progress, which is a
  * decoration.
  *
  * What a signal means: somebody who presses Ctrl-C, or a script that sends TERM, wants the work to stop, as it would
@@ -15,6 +16,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -25,10 +27,14 @@
 #include "common/error-table.h"
 #include "common/json/json.h"
 
+#define LOOK_USEC       USEC_PER_SEC
+#define RETRY_LOOK_USEC (10 * USEC_PER_SEC) /* while it runs */
+
 typedef struct Follow {
         const FollowOptions *options;
         sd_event *event;
-        Channel wait, output, monitor;
+        Channel wait, output, monitor, look;
+        sd_event_source *look_again; /* NULL: it is not pending any more */
         Progress progress;
         json_t *task;
         uint64_t offset; /* of the next byte of output */
@@ -120,11 +126,17 @@ static json_t *monitor_parameters(void *userdata)
         return json_pack("{s:s, s:b}", "task_id", f->options->task_id, "usage", 1);
 }
 
+/* Events do not say what a pending task waits for. */
+static bool is_shown_live(const json_t *task)
+{
+        return strcmp(json_get_string(task, "status") ?: "", "pending") != 0;
+}
+
 static int on_monitor_reply(json_t *reply, bool final, void *userdata)
 {
         Follow *f = ASSERT_PTR(userdata);
 
-        if (!f->task)
+        if (!f->task && is_shown_live(json_object_get(reply, "task")))
                 progress_show(&f->progress, json_object_get(reply, "task"));
         return 0;
 }
@@ -132,6 +144,39 @@ static int on_monitor_reply(json_t *reply, bool final, void *userdata)
 static void on_monitor_failure(const ReeveError *error, void *userdata)
 {
         progress_erase(&ASSERT_PTR((Follow *)userdata)->progress);
+}
+
+/* ---- while it is pending ---- */
+
+static int on_look_reply(json_t *reply, bool final, void *userdata)
+{
+        Follow *f = ASSERT_PTR(userdata);
+        const json_t *task = json_object_get(reply, "task");
+
+        if (f->task)
+                return 0;
+        progress_show(&f->progress, task);
+        /* One that fails may be tried again. */
+        sd_event_source_set_time_relative(f->look_again, is_shown_live(task) ? RETRY_LOOK_USEC : LOOK_USEC);
+        sd_event_source_set_enabled(f->look_again, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+static void on_look_failure(const ReeveError *error, void *userdata) {}
+
+static const ChannelHandlers look_handlers = { task_parameters, on_look_reply, on_look_failure };
+
+static int on_look_again(sd_event_source *s, uint64_t usec, void *userdata)
+{
+        Follow *f = ASSERT_PTR(userdata);
+
+        channel_done(&f->look);
+        f->look = (Channel){ "Get", false, &look_handlers, f };
+        if (channel_start(&f->look, f->event, NULL) < 0) {
+                sd_event_source_set_time_relative(s, LOOK_USEC);
+                sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        }
+        return 0;
 }
 
 static const ChannelHandlers wait_handlers = { task_parameters, on_wait_reply, on_failure };
@@ -202,6 +247,12 @@ static int start(Follow *f, ReeveError *reterr)
                 r = channel_start(&f->output, f->event, reterr);
         if (r >= 0 && f->options->progress)
                 r = channel_start(&f->monitor, f->event, reterr);
+        if (r >= 0 && f->options->progress) {
+                r = sd_event_add_time_relative(f->event, &f->look_again, CLOCK_MONOTONIC, 0, 0,
+                                               on_look_again, f);
+                if (r < 0)
+                        reeve_error_errno(reterr, r, NULL, "cannot watch the task");
+        }
         return r;
 }
 
@@ -234,6 +285,8 @@ int follow_task(const FollowOptions *options, json_t **ret_task)
         channel_done(&f.wait);
         channel_done(&f.output);
         channel_done(&f.monitor);
+        channel_done(&f.look);
+        sd_event_source_disable_unref(f.look_again);
         sd_event_unref(f.event);
         if (f.status == 0)
                 *ret_task = f.task;

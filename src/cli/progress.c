@@ -9,6 +9,7 @@
 
 #include "cli/progress.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -63,21 +64,50 @@ char *usage_sentence(const Usage *u, bool ended, bool sources)
         return buffer_take(&b);
 }
 
+/* "pending 3s (2 of 2 of healing/playbook run), 4 ahead, starts in about 20s" */
+static char *waiting_sentence(const TaskView *t, usec_t now)
+{
+        char status[TASK_STATUS_TEXT_SIZE], span[32];
+        _cleanup_buffer_ Buffer b = { 0 };
+
+        if (buffer_append_text(&b, task_view_status_text(t, status)) < 0 ||
+            (t->queue_ahead >= 0 && buffer_printf(&b, ", %" PRId64 " ahead", t->queue_ahead) < 0))
+                return NULL;
+        if (t->expected_start_at > 0 && t->expected_start_at <= now &&
+            buffer_printf(&b, ", starts soon") < 0)
+                return NULL;
+        if (t->expected_start_at > now &&
+            buffer_printf(&b, ", starts in about %s",
+                          usec_format_span(t->expected_start_at - now, span, sizeof(span))) < 0)
+                return NULL;
+        return buffer_take(&b);
+}
+
+static char *running_sentence(const TaskView *t, usec_t now)
+{
+        _cleanup_free_ char *usage = usage_sentence(&t->usage, false, false);
+        char span[32];
+
+        if (!usage)
+                return NULL;
+        usec_format_span(task_view_elapsed(t, now), span, sizeof(span));
+        return string_printf("%s%s %s%s%s", t->status, t->frozen ? " (frozen)" : "", span,
+                             *usage ? ", " : "", usage);
+}
+
 void progress_show(Progress *p, const json_t *task)
 {
         struct winsize size = { .ws_col = 80 };
-        char span[32];
+        usec_t now = clock_realtime(clock_system());
 
         assert(p);
 
         TaskView t = task_view(task);
-        _cleanup_free_ char *usage = usage_sentence(&t.usage, false, false);
-        if (p->line_open || !usage)
+        if (p->line_open)
                 return;
         (void)ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-        usec_format_span(task_view_elapsed(&t, clock_realtime(clock_system())), span, sizeof(span));
-        _cleanup_free_ char *line = string_printf("%s%s %s%s%s", t.status, t.frozen ? " (frozen)" : "", span,
-                                                  *usage ? ", " : "", usage);
+        _cleanup_free_ char *line =
+                        streq(t.status, "pending") ? waiting_sentence(&t, now) : running_sentence(&t, now);
         if (!line)
                 return;
         /* One column less: a full line would make some terminals scroll. All of it is ASCII. */

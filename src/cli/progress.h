@@ -13,7 +13,7 @@ typedef struct Progress {
         bool line_open; /* the task's output ended within a line, which must not be overwritten */
 } Progress;
 
-/* Shows what the task has used so far, in place of what was shown before. */
+/* Shows what the task has used so far, or what it waits for, in place of what was shown before. */
 void progress_show(Progress *p, const json_t *task);
 void progress_erase(Progress *p);
 void progress_set_line_open(Progress *p, bool open);

@@ -55,6 +55,9 @@ TaskView task_view(const json_t *task)
                 .status = json_get_string(task, "status") ?: "",
                 .outcome = json_get_string(task, "outcome") ?: "",
                 .message = json_get_string(task, "message") ?: "",
+                .pending_reason = json_get_string(task, "pending_reason") ?: "",
+                .queue_ahead = json_get_integer(task, "queue_ahead", -1),
+                .expected_start_at = get_time(task, "expected_start_at"),
                 .owner_uid = json_get_integer(task, "owner_uid", -1),
                 .run_uid = json_get_integer(task, "run_uid", -1),
                 .attempt = json_get_integer(task, "attempt", -1),
@@ -139,6 +142,11 @@ char *task_view_status_text(const TaskView *t, char buffer[static TASK_STATUS_TE
 
         assert(t);
 
+        if (streq(t->status, "pending")) { /* an exit is that of the attempt before */
+                snprintf(buffer, TASK_STATUS_TEXT_SIZE, "pending%s%.200s%s", *t->pending_reason ? " (" : "",
+                         t->pending_reason, *t->pending_reason ? ")" : "");
+                return buffer;
+        }
         if (t->exit_signal > 0 && t->exit_signal < 128)
                 snprintf(why, sizeof(why), "signal %s", signal_name((int)t->exit_signal, signal_buffer));
         else if (t->exit_status > 0)

@@ -12,11 +12,13 @@
 /* Everything is borrowed from the JSON object. Strings are "" and numbers -1 where the registry said nothing. */
 typedef struct TaskView {
         const json_t *json;
-        const char *id, *subsystem, *type, *title, *status, *outcome, *message;
+        const char *id, *subsystem, *type, *title, *status, *outcome, *message, *pending_reason;
         int64_t owner_uid, run_uid, attempt, attempts, priority, pid, exit_status, exit_signal;
         bool frozen;
         usec_t created_at, started_at, completed_at; /* wall clock, 0: not yet */
         usec_t sla_deadline;                         /* wall clock, 0: none */
+        usec_t expected_start_at;                    /* wall clock, 0: not known */
+        int64_t queue_ahead;                         /* tasks that come first, while it waits for its turn */
         bool has_margin;
         double margin_seconds; /* to the deadline at the end, or now; below 0: missed by that */
         double duration_seconds;
@@ -41,8 +43,9 @@ int task_view_exit_status(const TaskView *t);
 #define MARGIN_TEXT_SIZE 40
 char *task_view_margin_text(const TaskView *t, char buffer[static MARGIN_TEXT_SIZE]);
 
-/* "completed", "failed (exit status 3)", "cancelled (signal TERM)", "active, frozen". Returns buffer. */
-#define TASK_STATUS_TEXT_SIZE 128
+/* "completed", "failed (exit status 3)", "cancelled (signal TERM)", "active, frozen",
+ * "pending (held)". Returns buffer. */
+#define TASK_STATUS_TEXT_SIZE 256
 char *task_view_status_text(const TaskView *t, char buffer[static TASK_STATUS_TEXT_SIZE]);
 
 /* Usage of a JSON object {counter: number} and its sources (may be NULL: USAGE_KERNEL). */

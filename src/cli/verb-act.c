@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The verbs that do something to tasks and have nothing to show: signal, cancel, freeze, thaw, extend. They are silent when
+/* The verbs that do something to tasks and have nothing to show: signal, cancel, freeze, thaw, hold, release,
+ * extend. They are silent when
  * all went well. With several ids each gets its turn, whatever happened to the others; the exit status is that of
  * the first failure. They share this file because each is one call.
  *
@@ -80,6 +81,16 @@ static int thaw(const char **args, size_t n_args, const void *options)
         return session_call_each("Thaw", args, n_args, NULL);
 }
 
+static int hold(const char **args, size_t n_args, const void *options)
+{
+        return session_call_each("Hold", args, n_args, NULL);
+}
+
+static int release(const char **args, size_t n_args, const void *options)
+{
+        return session_call_each("Release", args, n_args, NULL);
+}
+
 static int extend(const char **args, size_t n_args, const void *options)
 {
         usec_t by;
@@ -134,6 +145,28 @@ const Verb verb_thaw = {
         .min_args = 1,
         .max_args = UINT_MAX,
         .handler = thaw,
+};
+
+const Verb verb_hold = {
+        .name = "hold",
+        .synopsis = "ID...",
+        .summary = "Keep pending tasks from being started",
+        .options = OPTION_TABLE(plain_options),
+        .options_size = sizeof(PlainOptions),
+        .min_args = 1,
+        .max_args = UINT_MAX,
+        .handler = hold,
+};
+
+const Verb verb_release = {
+        .name = "release",
+        .synopsis = "ID...",
+        .summary = "Let held tasks start when it is their turn",
+        .options = OPTION_TABLE(plain_options),
+        .options_size = sizeof(PlainOptions),
+        .min_args = 1,
+        .max_args = UINT_MAX,
+        .handler = release,
 };
 
 const Verb verb_extend = {

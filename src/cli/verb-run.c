@@ -6,12 +6,17 @@
  * a file of the registry (so that nothing the caller does can block or kill it) and is shown from there while the
  * caller waits; --journal sends it to journald; --pipe passes the caller's own descriptors; --pty gives it a terminal.
  *
+ * --on-calendar and --on-active make a timer of systemd that runs the same command line without them.
+ *
  * --quiet drops the summary and the line of progress, never the output: that is the task's, not ours. With --json the
  * task is what is printed, so its output is not. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -19,6 +24,7 @@
 #include "cli/follow.h"
 #include "cli/progress.h"
 #include "cli/session.h"
+#include "cli/timer.h"
 #include "cli/value.h"
 #include "cli/verb.h"
 #include "common/json/json.h"
@@ -27,10 +33,11 @@ typedef struct RunOptions {
         CommonOptions common;
         const char *subsystem, *type, *title, *description, *created_by, *id, *backend, *slice, *sla;
         const char *nice, *uid, *gid, *directory;
-        const char *metadata;
+        const char *metadata, *unique, *on_calendar, *on_active;
         int priority;
-        const char **properties, **environment, **verify;
-        bool scope, same_dir, wait, no_block, pipe, pty, journal, quiet;
+        OptionalNumber attempts;
+        const char **properties, **environment, **verify, **after;
+        bool scope, same_dir, wait, no_block, pipe, pty, journal, quiet, join, hold;
 } RunOptions;
 
 #define RUN(field) offsetof(RunOptions, field)
@@ -67,6 +74,17 @@ static const Option run_options[] = {
         { "slice", 0, "NAME.slice", "Place the scope in this slice (root only)", OPTION_STRING, RUN(slice) },
         { "verify", 0, "COMMAND", "A shell command that must exit with 0 when the task has", OPTION_LIST,
           RUN(verify) },
+        { "attempts", 0, "NUMBER", "How often to try it at most (default: as the policy says)",
+          OPTION_PARSED, RUN(attempts), parse_positive },
+        { "after", 0, "ID[,...]", "Start it when these tasks have completed", OPTION_LIST, RUN(after) },
+        { "unique", 0, "KEY", "Refuse it while another of the caller's in this subsystem has the same key",
+          OPTION_STRING, RUN(unique) },
+        { "join", 0, NULL, "With --unique: stay with that other task instead", OPTION_FLAG, RUN(join) },
+        { "hold", 0, NULL, "Do not start it before reeve release", OPTION_FLAG, RUN(hold) },
+        { "on-calendar", 0, "SPEC", "Make a timer of systemd that runs this then, see systemd.time(7)",
+          OPTION_STRING, RUN(on_calendar) },
+        { "on-active", 0, "TIME", "Make a timer of systemd that runs this after that time", OPTION_STRING,
+          RUN(on_active) },
         { "wait", 0, NULL, "Wait until the task has ended (the default)", OPTION_FLAG, RUN(wait) },
         { "no-block", 0, NULL, "Print the task's id and do not wait", OPTION_FLAG, RUN(no_block) },
         { "pipe", 'P', NULL, "Pass standard input, output and error to the task", OPTION_FLAG, RUN(pipe) },
@@ -76,6 +94,13 @@ static const Option run_options[] = {
         { "quiet", 'q', NULL, "No progress and no summary", OPTION_FLAG, RUN(quiet) },
         COMMON_OPTIONS(RunOptions),
 };
+
+#define ATTEMPTS_MAX 1000
+
+static bool is_timed(const RunOptions *o)
+{
+        return o->on_calendar || o->on_active;
+}
 
 static int check_options(const RunOptions *o)
 {
@@ -88,6 +113,15 @@ static int check_options(const RunOptions *o)
                 { o->pipe && o->pty, "--pipe and --pty exclude each other" },
                 { o->journal && o->pipe, "--journal and --pipe exclude each other" },
                 { o->journal && o->pty, "--journal and --pty exclude each other" },
+                { o->attempts.set && o->attempts.value > ATTEMPTS_MAX, "--attempts must be at most 1000" },
+                { o->attempts.value > 1 && (o->pipe || o->pty),
+                  "--attempts above 1 and --pipe or --pty exclude each other: descriptors are the first "
+                  "attempt's" },
+                { o->join && !o->unique, "--join means nothing without --unique" },
+                { is_timed(o) && (o->pipe || o->pty || o->id || o->no_block),
+                  "--on-calendar and --on-active exclude --pipe, --pty, --id and --no-block" },
+                { is_timed(o) && o->common.json != JSON_MODE_OFF,
+                  "--on-calendar and --on-active exclude --json" },
                 { o->no_block && o->wait, "--no-block and --wait exclude each other" },
                 { o->no_block && o->pty, "--no-block and --pty exclude each other" },
                 { o->same_dir && o->directory, "--same-dir and --working-directory exclude each other" },
@@ -104,7 +138,7 @@ static int check_options(const RunOptions *o)
 
 /* The options as libreeve wants them; the result borrows all that it is made of. */
 static ReeveRun make_run(const RunOptions *o, const char **args, const char *const *properties,
-                         json_t *metadata, const Pty *pty)
+                         const char *const *after, json_t *metadata, const Pty *pty)
 {
         ReeveRun run = {
                 .argv = (char *const *)args,
@@ -126,6 +160,11 @@ static ReeveRun make_run(const RunOptions *o, const char **args, const char *con
                 .verify = o->verify,
                 .properties = properties,
                 .tty = o->pty,
+                .attempts = (unsigned)o->attempts.value,
+                .after = after,
+                .unique = o->unique,
+                .join = o->join,
+                .hold = o->hold,
         };
         for (int i = 0; i < 3; i++)
                 run.stdio[i] = o->pty                ? REEVE_STDIO_FD(pty->slave)
@@ -152,15 +191,32 @@ static char **make_properties(const RunOptions *o)
         return r < 0 ? strv_free(list) : list;
 }
 
+/* The ids of all --after, which may have several each; NULL when memory is short. */
+static char **split_after(const RunOptions *o)
+{
+        _cleanup_(strv_freep) char **ids = NEW0(char *, 1);
+        char *rest;
+
+        for (const char **p = o->after; ids && p && *p; p++) {
+                _cleanup_free_ char *copy = strdup(*p);
+                if (!copy)
+                        return NULL;
+                for (char *id = strtok_r(copy, ",", &rest); id; id = strtok_r(NULL, ",", &rest))
+                        if (strv_append(&ids, id) < 0)
+                                return NULL;
+        }
+        return TAKE_PTR(ids);
+}
+
 static int start_task(const RunOptions *o, const char **args, Pty *pty, char id[static REEVE_TASK_ID_SIZE],
                       json_t **ret_task)
 {
         _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
         ReeveError error = REEVE_ERROR_NULL;
-        _cleanup_(strv_freep) char **properties = make_properties(o);
+        _cleanup_(strv_freep) char **properties = make_properties(o), **after = split_after(o);
         _cleanup_json_ json_t *metadata = NULL;
 
-        if (!properties)
+        if (!properties || !after)
                 return EX_OSERR;
         if (o->metadata && parse_metadata(o->metadata, &metadata, &error) < 0)
                 return session_error(&error);
@@ -169,7 +225,8 @@ static int start_task(const RunOptions *o, const char **args, Pty *pty, char id[
                 return status;
         if (o->pty && pty_open(pty, &error) < 0)
                 return session_error(&error);
-        ReeveRun run = make_run(o, args, (const char *const *)properties, metadata, pty);
+        ReeveRun run = make_run(o, args, (const char *const *)properties,
+                                (const char *const *)(*after ? after : NULL), metadata, pty);
         int r = reeve_run(c, &run, id, ret_task, &error);
         if (o->pty)
                 pty_close_slave(pty);
@@ -219,6 +276,115 @@ static int run_with_pty(const RunOptions *o, const char **args, Pty *pty)
         return status != 0 ? status : report_end(o, ended);
 }
 
+/* ---- later ---- */
+
+static int append_option(char ***argv, const char *name, const char *value)
+{
+        _cleanup_free_ char *text =
+                        value ? string_printf("--%s=%s", name, value) : string_printf("--%s", name);
+
+        return text ? strv_append(argv, text) : -ENOMEM;
+}
+
+/* "NAME" is the value that the variable has now. */
+static int append_setenv(char ***argv, const char *assignment)
+{
+        const char *value = strchr(assignment, '=') ? NULL : getenv(assignment);
+        _cleanup_free_ char *text = value ? string_printf("%s=%s", assignment, value) : strdup(assignment);
+
+        return text ? append_option(argv, "setenv", text) : -ENOMEM;
+}
+
+static int append_list(char ***argv, const Option *option, const char *const *list)
+{
+        int r = 0;
+
+        for (; r >= 0 && list && *list; list++)
+                r = streq(option->name, "setenv") ? append_setenv(argv, *list)
+                                                  : append_option(argv, option->name, *list);
+        return r;
+}
+
+static int append_given(char ***argv, const Option *option, const RunOptions *o)
+{
+        const char *field = (const char *)o + option->offset;
+
+        switch (option->type) {
+        case OPTION_FLAG:
+                return *(const bool *)field ? append_option(argv, option->name, NULL) : 0;
+        case OPTION_STRING:
+                return *(const char *const *)field
+                                       ? append_option(argv, option->name, *(const char *const *)field)
+                                       : 0;
+        case OPTION_LIST:
+                return append_list(argv, option, *(const char *const *const *)field);
+        case OPTION_PARSED: /* see append_numbers() */
+                return 0;
+        }
+        return 0;
+}
+
+static int append_numbers(char ***argv, const RunOptions *o)
+{
+        char text[24];
+        int r = 0;
+
+        if (o->priority > 0) {
+                snprintf(text, sizeof(text), "%d", o->priority);
+                r = append_option(argv, "priority", text);
+        }
+        if (r >= 0 && o->attempts.set) {
+                snprintf(text, sizeof(text), "%" PRIu64, o->attempts.value);
+                r = append_option(argv, "attempts", text);
+        }
+        return r;
+}
+
+/* This command line, as it is to be run from elsewhere. */
+static int make_timed_argv(const RunOptions *o, const char **args, char ***ret)
+{
+        _cleanup_(strv_freep) char **argv = NULL;
+        _cleanup_free_ char *cwd = o->directory ? NULL : getcwd(NULL, 0);
+        RunOptions later = *o;
+
+        later.on_calendar = later.on_active = NULL;
+        later.same_dir = false;
+        later.directory = o->directory ?: cwd;
+        if (!later.directory)
+                return -errno;
+        int r = strv_append(&argv, "run");
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(run_options); i++)
+                if (run_options[i].name)
+                        r = append_given(&argv, run_options + i, &later);
+        if (r >= 0)
+                r = append_numbers(&argv, &later);
+        if (r >= 0)
+                r = strv_append(&argv, "--");
+        for (const char **p = args; r >= 0 && *p; p++)
+                r = strv_append(&argv, *p);
+        if (r >= 0)
+                *ret = TAKE_PTR(argv);
+        return r;
+}
+
+static int run_timed(const RunOptions *o, const char **args)
+{
+        _cleanup_(strv_freep) char **argv = NULL;
+        ReeveError error = REEVE_ERROR_NULL;
+
+        int r = make_timed_argv(o, args, &argv);
+        if (r < 0) {
+                reeve_error_errno(&error, r, NULL, "cannot make a timer");
+                return session_error(&error);
+        }
+        timer_exec(&(TimerRequest){ .calendar = o->on_calendar,
+                                    .active = o->on_active,
+                                    .description = o->title ?: args[0],
+                                    .run = argv },
+                   &error);
+        return session_error(&error);
+}
+
 static int run(const char **args, size_t n_args, const void *options)
 {
         const RunOptions *o = options;
@@ -226,7 +392,7 @@ static int run(const char **args, size_t n_args, const void *options)
 
         int status = check_options(o);
         if (status == 0)
-                status = run_with_pty(o, args, &pty);
+                status = is_timed(o) ? run_timed(o, args) : run_with_pty(o, args, &pty);
         pty_done(&pty);
         return status;
 }

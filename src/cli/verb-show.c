@@ -108,6 +108,8 @@ static void print_times(const TaskView *t)
         char span[32];
 
         print_time("Created", t->created_at);
+        print_number("Ahead", t->queue_ahead);
+        print_time("Starts about", t->expected_start_at);
         print_time("Started", t->started_at);
         print_time("Ended", t->completed_at);
         if (elapsed > 0)

@@ -151,11 +151,19 @@ static int choose_backend(const Spec *s, const char *wanted, const char **ret, R
         return 0;
 }
 
+static bool passes_descriptors(const ReeveRun *run)
+{
+        for (size_t i = 0; i < SPEC_STDIO_COUNT; i++)
+                if (run->stdio[i] >= REEVE_STDIO_FD(0))
+                        return true;
+        return false;
+}
+
 static int fill_request(Request *q, const ReeveRun *run, Submission *w, const void *userdata _unused_,
                         ReeveError *reterr)
 {
         q->spec.task_id = w->task_id;
-        q->spec.attempts = run->attempts ?: 1;
+        q->spec.attempts = run->attempts ?: (passes_descriptors(run) ? 1 : REEVE_ATTEMPTS_DEFAULT);
         q->spec.umask = DEFAULT_UMASK;
         q->spec.grace_usec = USEC_INFINITY;
         q->spec.tty = run->tty;

@@ -62,6 +62,24 @@ static int choose_id(const ReeveRun *run, const char *subsystem, const char *tas
         return 0;
 }
 
+/* When it may start, and whether at all. */
+static int add_queue(json_t *p, const ReeveRun *run)
+{
+        int r = 0;
+
+        if (run->attempts != 0)
+                r |= json_set_integer(p, "attempts", run->attempts);
+        if (run->join)
+                r |= json_set_string(p, "unique_mode", "join");
+        if (run->hold)
+                r |= json_set_bool(p, "hold", true);
+        if (run->after)
+                r |= json_object_set_new(p, "after", json_array());
+        for (const char *const *id = run->after; id && *id; id++)
+                r |= json_array_append_new(json_object_get(p, "after"), json_string(*id));
+        return r < 0 ? -ENOMEM : 0;
+}
+
 /* The parameters, with the title that is the command's name unless another is given. */
 static int fill_parameters(Submission *w, const ReeveRun *run, const char *subsystem, const char *task_type,
                            ReeveError *reterr)
@@ -78,6 +96,7 @@ static int fill_parameters(Submission *w, const ReeveRun *run, const char *subsy
                 { "created_by", run->created_by },
                 { "backend", w->backend },
                 { "sla", run->sla },
+                { "unique", run->unique },
         };
 
         if (!title || !p)
@@ -92,6 +111,8 @@ static int fill_parameters(Submission *w, const ReeveRun *run, const char *subsy
         if (run->priority != 0 && json_set_integer(p, "priority", run->priority) < 0)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
         if (run->metadata && json_object_set(p, "metadata", run->metadata) < 0)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
+        if (add_queue(p, run) < 0)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
         if (w->n_fds > 1 && json_object_set_new(p, "stdio", json_array()) < 0)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
@@ -163,6 +184,9 @@ int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_f
         }
         if (r < 0)
                 return r;
+        const char *id = json_get_string(json_object_get(reply, "task"), "task_id");
+        if (run->join && ret_id && id && strlen(id) <= TASK_ID_MAX)
+                strcpy(ret_id, id);
         if (ret_task)
                 *ret_task = json_incref(json_object_get(reply, "task"));
         return 0;

@@ -124,6 +124,13 @@ def walk(reeve, recorder):
     recorder.call("Wait", task_id=checked)
     recorder.call("Verifications", task_id=checked)
     recorder.call("Verifications", **NOT_THERE)
+    held = reeve.submit(c, ["/bin/true"], more={"hold": True, "after": [checked], "unique": "one"})
+    recorder.keep("Run", c.reply())
+    recorder.call("Hold", task_id=held)
+    recorder.call("Get", task_id=held)
+    recorder.call("Release", task_id=held)
+    recorder.call("Wait", task_id=held)
+    recorder.call("Hold", task_id=held)  # AlreadyFinished
     last = recorder.call("Stats")["last_event"]
     recorder.stream("Monitor", lambda r: r.get("number", 0) >= last, since=0)
 
