@@ -94,7 +94,7 @@ typedef struct ReeveRun {
                                     systemd, else the best that the host has */
         const char *slice; /* "NAME.slice", for the scope; NULL: that of the subsystem. Root's to choose */
         const char *sla; /* deadline: "1h", "2026-01-31 12:00", "forecast_p95 * 2"; NULL: that of the policy */
-        json_t *metadata;  /* an object, or NULL */
+        json_t *metadata; /* an object, or NULL */
         unsigned attempts; /* how often it is to be tried, as far as the policy allows, and never more often; 0: as
                                   the policy says, and never more often than REEVE_ATTEMPTS_DEFAULT. With
                                   descriptors of the caller's: once */
