@@ -14,6 +14,7 @@ typedef struct ServiceRule {
         char authored_name[128];
         char record[TASK_ID_MAX + 1]; /* name of its program's record; "": it has none */
         unsigned tries;
+        bool known; /* its result is from an earlier daemon, which may not have had its record forgotten */
 } ServiceRule;
 
 struct ServiceVerification {

@@ -85,9 +85,12 @@ static void on_result_committed(const ReeveError *error, int64_t last_event, voi
 {
         _cleanup_free_ ResultOp *op = ASSERT_PTR(userdata);
 
-        if (error)
+        if (error) {
                 log_full_reeve_error(LOG_ERR, error, op->record);
-        else if (op->record[0])
+                return;
+        }
+        CRASH_POINT("reeved", "check-committed");
+        if (op->record[0])
                 launcher_client_forget(op->service->launcher, op->record, op->attempt);
 }
 
@@ -188,6 +191,9 @@ static void finish(ServiceVerification *v)
         t->row.verification_failures = (unsigned)verification_n_failed(v->machine);
         if (failed && v->required)
                 say_what_failed(v);
+        for (size_t i = 0; i < verification_n_rules(v->machine); i++)
+                if (v->rules[i].known && v->rules[i].record[0])
+                        launcher_client_forget(s->launcher, v->rules[i].record, v->attempt);
         task_verified(t, failed && v->required, clock_realtime(s->clock));
         service_sla_verified(&t->row);
         verification_done(v);
@@ -264,7 +270,7 @@ void service_verify_go_on(Task *t)
 static void look_at_all(ServiceVerification *v)
 {
         for (size_t i = 0; i < verification_n_rules(v->machine); i++)
-                if (v->rules[i].record[0])
+                if (v->rules[i].record[0] && !v->rules[i].known)
                         service_rule_look(v, i);
 }
 
@@ -304,9 +310,12 @@ static void on_spec(const ReeveError *error, const StoreSpec *spec, void *userda
 
 static void take_results(ServiceVerification *v, const VerificationRow *rows, size_t n)
 {
-        for (size_t i = 0; i < n; i++)
-                if (rows[i].attempt == v->attempt && rows[i].rule <= verification_n_rules(v->machine))
-                        service_rule_move(v, rows[i].rule - 1, rows[i].passed ? RULE_PASSED : RULE_FAILED);
+        for (size_t i = 0; i < n; i++) {
+                if (rows[i].attempt != v->attempt || rows[i].rule > verification_n_rules(v->machine))
+                        continue;
+                service_rule_move(v, rows[i].rule - 1, rows[i].passed ? RULE_PASSED : RULE_FAILED);
+                v->rules[rows[i].rule - 1].known = true;
+        }
 }
 
 static void on_results(const ReeveError *error, const VerificationRow *rows, size_t n, void *userdata)

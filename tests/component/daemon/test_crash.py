@@ -39,7 +39,7 @@ def test_at_step_of_stranger(step, victims):
 # Tried by tests of their own.
 ELSEWHERE = {
     # test_verification.py, test_hooks.py
-    "reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:verified",
+    "reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:check-committed", "reeved:verified",
     "reeved:hook-inserted", "reeved:hook-attempt",
     # test_queue.py
     "reeved:queued", "reeved:fetched", "reeved:held", "reeved:retry",

@@ -361,7 +361,7 @@ def test_away_while_a_check_ends(names):
         w.nothing_is_left()
 
 
-@pytest.mark.parametrize("step", ["verifying", "check-started", "checked#1", "checked#2", "verified", "finished", "commit#3"])
+@pytest.mark.parametrize("step", ["verifying", "check-started", "checked#1", "checked#2", "check-committed#1", "check-committed#2", "verified", "finished", "commit#3"])
 def test_reeved_is_killed_at_step(step):
     with World({"REEVE_CRASH_AT": f"reeved:{step}"}) as w:
         w.gate.open()
@@ -378,6 +378,22 @@ def test_reeved_is_killed_at_step(step):
             topics = [e["topic"] for e in db.execute("SELECT topic FROM task_events WHERE task_id = 't' ORDER BY number")]
         # As everywhere: a start whose commit was lost is told by the end.
         assert [t for t in topics if t != "task.started"] == ["task.created", "task.verifying", "task.completed"]
+
+
+def test_a_record_whose_result_is_stored():
+    """Only its Forget was lost; another check runs on."""
+    with World({"REEVE_CRASH_AT": "reeved:check-committed#2"}) as w:
+        with contextlib.suppress(ConnectionLost):
+            w.run("waits", "t", verify=["true"])
+        assert wait_exit(w.i.reeved.pid_fd, checks.PATIENCE)
+        w.i.kill(w.i.reeved)
+        assert "t-check3.1" in w.i.records()
+        w.i.start_reeved()
+        assert w.status("t") == "verifying"
+        w.gate.open()
+        expect_passed(w, "t", 3)
+        assert w.ran() == 1
+        w.nothing_is_left()
 
 
 def test_reboot():
