@@ -56,7 +56,8 @@ typedef enum UsageKind {
         X(NET_RX_PACKETS, "net_rx_packets", COUNT, 1, "packets received")                                 \
         X(NET_TX_PACKETS, "net_tx_packets", COUNT, 1, "packets sent")                                     \
         X(NET_LOOPBACK_RX, "net_loopback_rx_bytes", BYTES, 1, "received over loopback")                   \
-        X(NET_LOOPBACK_TX, "net_loopback_tx_bytes", BYTES, 1, "sent over loopback")
+        X(NET_LOOPBACK_TX, "net_loopback_tx_bytes", BYTES, 1, "sent over loopback")                       \
+        X(STORAGE_DELTA, "storage_delta_bytes", BYTES, 0, "more on disk than before; below 0: less")
 
 typedef enum UsageField {
 #define X(ENUM, name, kind, total, text) USAGE_##ENUM,
@@ -74,7 +75,7 @@ typedef struct UsageFieldInfo {
 } UsageFieldInfo;
 
 typedef struct Usage {
-        int64_t value[_USAGE_FIELD_MAX];  /* valid where source is not USAGE_UNKNOWN; never negative */
+        int64_t value[_USAGE_FIELD_MAX]; /* valid where source is not USAGE_UNKNOWN; only STORAGE_DELTA may be below 0 */
         uint8_t source[_USAGE_FIELD_MAX]; /* UsageSource */
 } Usage;
 

@@ -164,6 +164,17 @@ static int set_queue(json_t *o, const TaskRow *t)
         return r | set_time(o, "expected_start_at", t->expected_start_realtime);
 }
 
+static int set_report(json_t *o, const TaskRow *t)
+{
+        int r = json_set_string(o, "progress_message", t->progress_message);
+
+        if (t->has_progress)
+                r |= json_set_real(o, "progress", t->progress);
+        if (t->heartbeat_usec > 0)
+                r |= json_set_integer(o, "heartbeat_usec", (int64_t)t->heartbeat_usec);
+        return r | set_text(o, "ml_metrics", t->ml_metrics);
+}
+
 json_t *task_row_to_json(const TaskRow *t, TaskView view)
 {
         assert(t);
@@ -173,7 +184,7 @@ json_t *task_row_to_json(const TaskRow *t, TaskView view)
                 return NULL;
 
         int r = set_identity(o, t) | set_progress(o, t) | set_verification(o, t) | set_times(o, t) |
-                set_sla(o, t) | set_queue(o, t) | usage_to_json(&t->usage, o);
+                set_sla(o, t) | set_report(o, t) | set_queue(o, t) | usage_to_json(&t->usage, o);
         if (view == TASK_VIEW_PRIVATE) {
                 r |= json_set_string(o, "output", task_output_name(t->output));
                 r |= json_set_string(o, "description", t->description);
@@ -182,6 +193,7 @@ json_t *task_row_to_json(const TaskRow *t, TaskView view)
                 r |= set_text(o, "argv", t->argv);
                 r |= json_set_string(o, "cwd", t->cwd);
                 r |= set_text(o, "metadata", t->metadata);
+                r |= set_text(o, "result_metadata", t->result_metadata);
         }
         return r < 0 ? NULL : TAKE_PTR(o);
 }

@@ -11,15 +11,28 @@
 #include <errno.h>
 #include <string.h>
 
-#define FIXED_JSON_BYTES 2900 /* names, numbers, and a usage with all fields and sources */
+#define FIXED_JSON_BYTES 3200 /* names, numbers, and a usage with all fields and sources */
 
 static const size_t task_strings[] = {
-        offsetof(TaskRow, task_id),        offsetof(TaskRow, subsystem),   offsetof(TaskRow, task_type),
-        offsetof(TaskRow, title),          offsetof(TaskRow, description), offsetof(TaskRow, created_by),
-        offsetof(TaskRow, metadata),       offsetof(TaskRow, argv),        offsetof(TaskRow, cwd),
-        offsetof(TaskRow, message),        offsetof(TaskRow, cgroup),      offsetof(TaskRow, policy_hash),
-        offsetof(TaskRow, ladder),         offsetof(TaskRow, after),       offsetof(TaskRow, unique_key),
+        offsetof(TaskRow, task_id),
+        offsetof(TaskRow, subsystem),
+        offsetof(TaskRow, task_type),
+        offsetof(TaskRow, title),
+        offsetof(TaskRow, description),
+        offsetof(TaskRow, created_by),
+        offsetof(TaskRow, metadata),
+        offsetof(TaskRow, argv),
+        offsetof(TaskRow, cwd),
+        offsetof(TaskRow, message),
+        offsetof(TaskRow, cgroup),
+        offsetof(TaskRow, policy_hash),
+        offsetof(TaskRow, ladder),
+        offsetof(TaskRow, after),
+        offsetof(TaskRow, unique_key),
         offsetof(TaskRow, pending_reason),
+        offsetof(TaskRow, progress_message),
+        offsetof(TaskRow, ml_metrics),
+        offsetof(TaskRow, result_metadata),
 };
 
 static const size_t attempt_strings[] = {
@@ -142,6 +155,24 @@ static int dup_strings(void *row, const size_t *offsets, size_t n, row_dup_t dup
         return r;
 }
 
+const char *task_ml_name(TaskMl m)
+{
+        static const char *const ml_names[_TASK_ML_MAX] = {
+#define X(ENUM, name) [TASK_ML_##ENUM] = name,
+                TASK_ML_COLUMNS(X)
+#undef X
+        };
+
+        assert((unsigned)m < _TASK_ML_MAX);
+        return ml_names[m];
+}
+
+bool task_is_reported(const TaskRow *t)
+{
+        assert(t);
+        return t->kind == TASK_KIND_REPORTED && !t->has_backend;
+}
+
 void task_row_done(TaskRow *t)
 {
         assert(t);
@@ -187,9 +218,11 @@ static size_t escaped_bytes(const char *text)
 
 size_t task_row_json_bytes(const TaskRow *t)
 {
-        const char *const texts[] = { t->task_id,     t->subsystem,  t->task_type,  t->title,
-                                      t->description, t->created_by, t->message,    t->cgroup,
-                                      t->cwd,         t->after,      t->unique_key, t->pending_reason };
+        const char *const texts[] = { t->task_id,         t->subsystem,   t->task_type,
+                                      t->title,           t->description, t->created_by,
+                                      t->message,         t->cgroup,      t->cwd,
+                                      t->after,           t->unique_key,  t->pending_reason,
+                                      t->progress_message };
         size_t n = FIXED_JSON_BYTES;
 
         assert(t);
@@ -198,7 +231,8 @@ size_t task_row_json_bytes(const TaskRow *t)
                 n += escaped_bytes(texts[i]);
         /* These are JSON already. */
         return n + (t->argv ? strlen(t->argv) : 0) + (t->metadata ? strlen(t->metadata) : 0) +
-               (t->ladder ? strlen(t->ladder) : 0);
+               (t->ladder ? strlen(t->ladder) : 0) + (t->ml_metrics ? strlen(t->ml_metrics) : 0) +
+               (t->result_metadata ? strlen(t->result_metadata) : 0);
 }
 
 int task_row_dup_strings(TaskRow *t, row_dup_t dup, void *userdata)

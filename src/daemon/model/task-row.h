@@ -23,6 +23,8 @@
 #define TASK_ARGV_SHOWN_MAX  (64 * 1024) /* bytes of JSON; the specification has all of it */
 #define TASK_AFTER_MAX       64          /* tasks that one waits for */
 #define TASK_UNIQUE_MAX      128
+#define TASK_METRICS_MAX     256 /* names in ml_metrics */
+#define TASK_METRIC_NAME_MAX 64
 #define TASK_PRIORITY_MIN    1
 #define TASK_PRIORITY_MAX    10
 #define TASK_PRIORITY_NORMAL 5
@@ -65,6 +67,31 @@ const char *task_output_name(TaskOutput o);
 /* NULL is none. -EINVAL if there is none of that name. */
 int task_output_from_name(const char *name, TaskOutput *ret);
 
+/* What a reporter says of his own checks. */
+typedef enum ReportedWord {
+        REPORTED_NOTHING,
+        REPORTED_VERIFIED,
+        REPORTED_NOT_VERIFIED,
+} ReportedWord;
+
+/* Metrics that have a column of their own: X(ENUM, column and name) */
+#define TASK_ML_COLUMNS(X)                        \
+        X(DATASET_SIZE_MB, "dataset_size_mb")     \
+        X(VECTORS_PROCESSED, "vectors_processed") \
+        X(TOKENS_PROCESSED, "tokens_processed")   \
+        X(MODEL_SIZE_MB, "model_size_mb")         \
+        X(EPOCHS_COMPLETED, "epochs_completed")
+
+typedef enum TaskMl {
+#define X(ENUM, name) TASK_ML_##ENUM,
+        TASK_ML_COLUMNS(X)
+#undef X
+                        _TASK_ML_MAX,
+} TaskMl;
+
+/* The column. */
+const char *task_ml_name(TaskMl m);
+
 /* task_registry */
 typedef struct TaskRow {
         int64_t seq; /* rowid: order of creation, cursor of List; 0 before it was inserted */
@@ -90,7 +117,7 @@ typedef struct TaskRow {
         RecordBackend backend;
         bool has_backend;
         char *cgroup;
-        pid_t pid; /* of the running main process, else 0 */
+        pid_t pid; /* of the running main process, or of the watched reporter; else 0 */
         bool has_exit;
         int exit_status;       /* valid if has_exit and exit_signal == 0 */
         int exit_signal;       /* 0: it exited */
@@ -108,6 +135,20 @@ typedef struct TaskRow {
         bool has_queue_ahead;
         size_t queue_ahead;             /* tasks that want the same slots and come first */
         usec_t expected_start_realtime; /* 0: nobody knows */
+
+        /* What its reporter said. */
+        bool has_progress;
+        double progress;           /* 0 to 1 */
+        char *progress_message;    /* NULL */
+        usec_t heartbeat_usec;     /* the longest silence; 0: any */
+        char *ml_metrics;          /* JSON text of an object of numbers; NULL */
+        bool has_ml[_TASK_ML_MAX]; /* those of them that are columns */
+        double ml[_TASK_ML_MAX];
+        char *result_metadata; /* JSON text of an object; NULL */
+        bool has_result;
+        uint8_t result_hash[32]; /* SHA-256 of what was reported as its end */
+        ReportedWord word;       /* on whether the result was checked */
+        uint64_t reporter_identity; /* with `pid`: the watched process and no other, within the boot; 0: not known */
 
         uint8_t boot_id[16];
         usec_t created_realtime, created_boottime;
@@ -134,6 +175,9 @@ typedef struct TaskRow {
         VerificationStatus verification;
         unsigned verification_passes, verification_failures; /* rules of the last attempt */
 } TaskRow;
+
+/* Is it work that somebody else does and reports? Not so one that was attached, which has a cgroup and an end of its own. */
+bool task_is_reported(const TaskRow *t);
 
 void task_row_done(TaskRow *t);
 TaskRow *task_row_free(TaskRow *t);

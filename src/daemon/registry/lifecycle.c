@@ -12,7 +12,9 @@
  *     another exit status                failed / exit-code
  *     a signal                           failed / signal, failed / core-dump
  *     could not be executed              failed / exec
- *     nobody saw the end                 lost / exit-unknown */
+ *     nobody saw the end                 lost / exit-unknown
+ *
+ * The end of a reported task is what its reporter says: verifying, or failed / reported. */
 
 #include <errno.h>
 #include <signal.h>
@@ -228,6 +230,26 @@ void task_next_attempt(Task *t, const AttemptRow *a)
         t->row.verification = VERIFICATION_NONE;
         t->row.verification_passes = t->row.verification_failures = 0;
         move(t, TASK_PENDING);
+}
+
+void task_report_started(Task *t, usec_t realtime, usec_t boottime)
+{
+        assert(t);
+
+        move(t, TASK_ACTIVE);
+        t->row.started_realtime = realtime;
+        t->row.started_boottime = boottime;
+}
+
+void task_report_ended(Task *t, bool success, usec_t realtime, usec_t boottime)
+{
+        assert(t);
+
+        if (t->row.status == TASK_PENDING)
+                task_report_started(t, realtime, boottime);
+        t->row.completed_realtime = realtime;
+        t->row.duration_usec = usec_sub(boottime, t->row.started_boottime);
+        end(t, success ? TASK_VERIFYING : TASK_FAILED, success ? TASK_OUTCOME_NONE : TASK_OUTCOME_REPORTED);
 }
 
 void task_verified(Task *t, bool fails, usec_t realtime)

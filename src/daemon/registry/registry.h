@@ -58,8 +58,9 @@ struct Task {
         bool sampled; /* the sampler knows it */
         NetRef net;   /* of the network counters of the attempt that runs */
 
-        struct TaskQueue *queue; /* the service's (service/queue.c); NULL: it does not queue */
-        ListLink dependents;     /* of the service: who waits for its end (service/after.c) */
+        struct TaskQueue *queue;   /* the service's (service/queue.c); NULL: it does not queue */
+        ListLink dependents;       /* of the service: who waits for its end (service/after.c) */
+        struct TaskReport *report; /* of the service (service/report-watch.c); NULL: nobody reports it */
 
         struct ServiceHook *hook;                 /* of the service; NULL: it is no hook */
         struct ServiceVerification *verification; /* of the service, while the task is verifying */
@@ -113,6 +114,13 @@ TaskState task_judge_attempt(const Task *t, const AttemptRow *a, bool accepted, 
 /* active -> pending: the attempt did not succeed, and is followed by another one. It becomes the row's, as if it were the last.
  * verifying -> pending: `a` NULL, the row has it already. */
 void task_next_attempt(Task *t, const AttemptRow *a);
+
+/* pending -> active: its reporter says that it has begun. */
+void task_report_started(Task *t, usec_t realtime, usec_t boottime);
+
+/* active -> verifying with `success`, else -> failed/reported; a pending one passes active, and took no time that is known. The
+ * message of a failure is the caller's to set before. */
+void task_report_ended(Task *t, bool success, usec_t realtime, usec_t boottime);
 
 /* verifying -> completed, or with `fails` -> failed/verification. row.verification and its counts are the caller's to set before,
  * and so is the message of a failure. `realtime` 0: the task has its time of completion already. */

@@ -113,6 +113,12 @@ static Task *find_active(Service *s, const Caller *caller, const char *task_id, 
         ReeveError e = REEVE_ERROR_NULL;
 
         Task *t = service_find(s, caller, task_id, callback, userdata);
+        if (t && task_is_reported(&t->row)) {
+                reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, "task_id",
+                                "task '%s' is reported: its processes are its reporter's", task_id);
+                callback(&e, userdata);
+                return NULL;
+        }
         if (t && t->row.status != TASK_ACTIVE) {
                 reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, "task_id", "task '%s' does not run yet",
                                 task_id);
@@ -326,6 +332,11 @@ void service_carry_out_cancel(Service *s, Task *t)
         }
         if (t->row.status == TASK_VERIFYING) {
                 service_verify_drop(t);
+                service_end_otherwise(s, t, TASK_CANCELLED, TASK_OUTCOME_NONE, NULL);
+                return;
+        }
+        if (task_is_reported(
+                            &t->row)) { /* whoever reports it is told when he speaks next: AlreadyFinished */
                 service_end_otherwise(s, t, TASK_CANCELLED, TASK_OUTCOME_NONE, NULL);
                 return;
         }

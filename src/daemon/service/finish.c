@@ -175,6 +175,7 @@ void service_commit_end(Service *s, Task *t, const AttemptRow *a)
         service_forget_kill(s, t);
         t->doing = (t->doing & ~TASK_RECORD_ENDED) | TASK_DOING_FINISH;
         service_unsample(s, t);
+        service_report_over(t);
         task_drop_start(t);
         int r = write_end(s, t, a);
         if (r < 0)
@@ -282,7 +283,8 @@ void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome out
         assert(s);
         assert(t);
 
-        bool ran = t->row.status == TASK_ACTIVE, verifying = t->row.status == TASK_VERIFYING;
+        bool ran = t->row.status == TASK_ACTIVE && !task_is_reported(&t->row),
+             verifying = t->row.status == TASK_VERIFYING;
         AttemptRow a = unseen_end(&t->row, clock_realtime(s->clock));
 
         task_ended_otherwise(t, state, outcome, message, a.ended_realtime);
@@ -326,6 +328,8 @@ int service_look_at_record(Service *s, Task *t)
         assert(s);
         assert(t);
 
+        if (task_is_reported(&t->row))
+                return 0;
         task_attempt_name(t->row.task_id, t->row.attempt + (t->row.status == TASK_PENDING), name);
         int r = record_map(record_watch_dir_fd(s->records), name, &record);
         if (r == -ENOENT || r == -EAGAIN)

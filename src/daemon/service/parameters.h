@@ -19,3 +19,18 @@ void run_request_drop(RunRequest *q);
 
 /* Parameters of List. The filter borrows its texts from the object. */
 int list_parameters_parse(json_t *parameters, StoreFilter *ret, ReeveError *reterr);
+
+/* Texts that a StartRequest borrows. */
+typedef struct StartTexts {
+        char *metadata;
+        char sla[32];
+} StartTexts;
+void start_texts_done(StartTexts *t);
+
+/* Parameters of Start: `watch` is an index for take_fd, which may be NULL: then there are no descriptors. *ret_texts is zeroed before, and
+ * the caller's to give up after the request, also on failure. On success service_start() takes the descriptor over. */
+int start_parameters_parse(json_t *parameters, take_fd_t take_fd, void *userdata, StartRequest *ret,
+                           StartTexts *ret_texts, ReeveError *reterr);
+
+/* Parameters of Update, Complete or Fail. The request borrows from the object. */
+int report_parameters_parse(json_t *parameters, ReportKind kind, ReportRequest *ret, ReeveError *reterr);

@@ -381,6 +381,7 @@ void service_release_task(Task *t)
         t->policy = task_policy_unref(t->policy);
         service_release_hook(t);
         service_release_queue(t);
+        service_release_report(t);
 }
 
 /* ---- after a restart ---- */

@@ -12,6 +12,7 @@
  *     active    started                     it runs, or its keeper died and the launcher has it adopted: its record will tell
  *     active    none, same boot             cannot be, but for a human hand: lost / exit-unknown
  *     active    none or not ended, other boot   lost / rebooted
+ *     reported  none                        report-watch.c: its reporter is found again, or it is lost
  *     none      ended                       the commit was made, but not the Forget: forgotten again
  *
  * The launcher recovers records whose keepers died by itself (launcher/recover.c), with or without us. */
@@ -81,6 +82,10 @@ static void recover_task(Service *s, Task *t)
                         service_verify_again(s, t);
                 return;
         }
+        if (task_is_reported(&t->row)) {
+                service_report_recover(s, t);
+                return;
+        }
         int r = service_look_at_record(s, t);
 
         if (t->doing & TASK_DOING_FINISH)
@@ -126,10 +131,11 @@ int service_recover(Service *s, ReeveError *reterr)
                         break;
                 t->policy = service_recover_policy(policies, t->row.policy_hash, open_tasks[i].policy);
                 service_recover_hook(s, t);
-                if (!t->hook && restore_start(t, open_tasks + i) < 0 && t->row.status == TASK_PENDING)
+                if (!t->hook && !task_is_reported(&t->row) && restore_start(t, open_tasks + i) < 0 &&
+                    t->row.status == TASK_PENDING)
                         log_debug("%s: cannot be launched any more", t->row.task_id);
                 service_sla_recover(s, t);
-                if (!t->hook)
+                if (!t->hook && !task_is_reported(&t->row))
                         r = service_queue_enter(s, t);
                 if (r < 0)
                         reeve_error_errno(reterr, r, NULL, "cannot recover");
@@ -166,6 +172,8 @@ bool service_has_record(Service *s, const Task *t)
 static void push_pending(Service *s, Task *t)
 {
         service_ladder_act(s, t);
+        if (task_is_reported(&t->row))
+                return; /* to begin it is its reporter's business */
         if (t->doing || t->row.status != TASK_PENDING)
                 return;
         if (t->queue && t->queue->settled && service_queue_waits(t)) {

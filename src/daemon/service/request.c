@@ -118,9 +118,11 @@ static int check_unique(const RunRequest *q, ReeveError *reterr)
         return 0;
 }
 
-static int check_request(const RunRequest *q, ReeveError *reterr)
+int run_request_check(const RunRequest *q, ReeveError *reterr)
 {
         int r;
+
+        assert(q);
 
         if (!q->subsystem || !task_name_is_valid(q->subsystem))
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "subsystem",
@@ -414,7 +416,7 @@ int run_op_check(RunOp *op, const Caller *caller, const RunRequest *q, ReeveErro
         uid_t author;
         int r;
 
-        if ((r = check_request(q, reterr)) < 0 ||
+        if ((r = run_request_check(q, reterr)) < 0 ||
             (r = spec_open(op->spec_fd, &author, &op->spec, &op->spec_size, reterr)) < 0 ||
             (r = spec_parse(&spec, op->spec, op->spec_size, reterr)) < 0 ||
             (r = check_method(&spec, op, reterr)) < 0 || (r = check_stdio(&spec, op, reterr)) < 0)

@@ -29,6 +29,9 @@ RunOp *run_op_new(Service *s, RunRequest *q, service_task_t callback, void *user
 RunOp *run_op_free(RunOp *op);
 DEFINE_CLEANUP_FUNC(RunOp *, run_op_free)
 
+/* Are the texts within their limits, the names names? */
+int run_request_check(const RunRequest *q, ReeveError *reterr);
+
 /* Everything about the request that needs nobody else: its texts are within their limits, the specification is sealed, sound and
  * the caller's own, the descriptors are those that it names. Fills the row, its content hash included. */
 int run_op_check(RunOp *op, const Caller *caller, const RunRequest *q, ReeveError *reterr);

@@ -54,8 +54,10 @@ void service_drop_runs(Task *t)
                 free(container_of(link, RunWaiter, link));
 }
 
-static int add_run_waiter(Task *t, service_task_t callback, void *userdata)
+int service_add_run(Task *t, service_task_t callback, void *userdata)
 {
+        assert(t);
+
         RunWaiter *w = NEW0(RunWaiter, 1);
         if (!w)
                 return -ENOMEM;
@@ -78,7 +80,7 @@ static void join(Task *t, service_task_t callback, void *userdata)
 
         if (t->row.status != TASK_PENDING || service_queue_waits(t))
                 callback(NULL, &t->row, userdata);
-        else if (add_run_waiter(t, callback, userdata) < 0) {
+        else if (service_add_run(t, callback, userdata) < 0) {
                 reeve_error_errno(&e, ENOMEM, NULL, "cannot take another request");
                 callback(&e, NULL, userdata);
         }
@@ -353,6 +355,18 @@ static void ask_for_same(Service *s, Task *t, const ReeveError *error)
         undo(s, t, error);
 }
 
+void service_insert_failed(Service *s, Task *t, const ReeveError *error)
+{
+        assert(s);
+        assert(t);
+        assert(error);
+
+        if (error->code == REEVE_ERROR_ALREADY_EXISTS)
+                ask_for_same(s, t, error);
+        else
+                undo(s, t, error);
+}
+
 static void on_inserted(const ReeveError *error, int64_t last_event, void *userdata)
 {
         _cleanup_(task_op_freep) TaskOp *op = ASSERT_PTR(userdata);
@@ -362,12 +376,8 @@ static void on_inserted(const ReeveError *error, int64_t last_event, void *userd
         assert(t);
         t->doing &= ~TASK_DOING_INSERT;
 
-        if (error && error->code == REEVE_ERROR_ALREADY_EXISTS) {
-                ask_for_same(s, t, error);
-                return;
-        }
         if (error) {
-                undo(s, t, error);
+                service_insert_failed(s, t, error);
                 return;
         }
         CRASH_POINT("reeved", "inserted");
@@ -446,7 +456,7 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
         t->stdio_fds = TAKE_PTR(op->stdio_fds);
         t->n_stdio_fds = op->n_stdio_fds;
         op->n_stdio_fds = 0;
-        int r = add_run_waiter(t, op->callback, op->userdata);
+        int r = service_add_run(t, op->callback, op->userdata);
         if (r < 0) {
                 reeve_error_errno(&e, r, NULL, "cannot take another request");
                 op->callback(&e, NULL, op->userdata);

@@ -11,6 +11,7 @@
  *     verify.c   what must be true of it is checked, verify-program.c: by programs       verifying -> completed, failed
  *     unique.c   there is one of its kind at a time
  *     hook.c     a hook goes this way too, without a specification and with more attempts
+ *     report-start.c, report.c, report-watch.c   work that others do and report: taken up, told of, given up
  *     control.c  signals, freezing, cancelling
  *     policy.c   the policy in force, and what of it applies to a task
  *     sla.c      its deadline, from acceptance to end; ladder.c does the steps on the way
@@ -85,6 +86,10 @@ struct Service {
         sd_event_source *hold_timer;
         usec_t launcher_away_boottime; /* since when; USEC_INFINITY: it is there */
 
+        Hash *reporters;   /* Reporter: processes that are watched */
+        Prioq *heartbeats; /* TaskReport, by silent_boottime */
+        sd_event_source *heartbeat_timer;
+
         ListLink verifications; /* ServiceVerification */
 
         Queue *queue;
@@ -137,6 +142,10 @@ void service_launch(Service *s, Task *t);
 void service_answer_runs(Service *s, Task *t, const ReeveError *error);
 /* Frees them without an answer. */
 void service_drop_runs(Task *t);
+/* Who waits for the insertion of the task's row. -ENOMEM. */
+int service_add_run(Task *t, service_task_t callback, void *userdata);
+/* The row was not inserted, so there is no task: answers, with the one that has the id if it is the same, and forgets it. */
+void service_insert_failed(Service *s, Task *t, const ReeveError *error);
 
 /* ---- queue.c ---- */
 
@@ -241,7 +250,7 @@ void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome out
 bool service_accepts_status(const Task *t, const AttemptRow *a);
 /* Is there anything to be verified when the task's work has ended well? */
 bool service_is_verified(const Task *t);
-/* Commits the end of the attempt of a task that is verifying now, then verifies it. */
+/* Commits the end of the attempt (NULL: a reported task has none) of a task that is verifying now, then verifies it. */
 void service_verify(Service *s, Task *t, const AttemptRow *a);
 /* Verifies a task that was verifying when an earlier daemon ended. */
 void service_verify_again(Service *s, Task *t);
@@ -278,6 +287,18 @@ bool service_hook_tries_again(Service *s, Task *t, const AttemptRow *a);
 void service_hook_ended(Service *s, Task *t);
 void service_recover_hook(Service *s, Task *t);
 void service_release_hook(Task *t);
+
+/* ---- report-watch.c ---- */
+
+/* -ENOMEM, or what making a timer gives. */
+int service_start_reports(Service *s);
+void service_stop_reports(Service *s);
+/* Nothing more is expected of the task's reporter. Does nothing if nobody reports it. */
+void service_report_over(Task *t);
+/* Frees Task.report. */
+void service_release_report(Task *t);
+/* A reported task that was open when we stopped. */
+void service_report_recover(Service *s, Task *t);
 
 /* ---- snapshot.c ---- */
 int service_start_sampler(Service *s, ReeveError *reterr);

@@ -83,6 +83,8 @@ static int add_timers(Service *s, ReeveError *reterr)
                 r = service_start_holding(s);
         if (r >= 0)
                 r = service_start_signing(s);
+        if (r >= 0)
+                r = service_start_reports(s);
         return r < 0 ? reeve_error_errno(reterr, r, NULL, "cannot make a timer") : 0;
 }
 
@@ -164,6 +166,7 @@ Service *service_free(Service *s)
         store_close(s->store);
         registry_free(s->registry);
         service_stop_queue(s);
+        service_stop_reports(s);
         service_drop_policy(s);
         sla_free(s->sla);
         prioq_free(s->kills);

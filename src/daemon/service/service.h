@@ -91,6 +91,56 @@ typedef void (*service_task_t)(const ReeveError *error, const TaskRow *task, voi
 void service_run(Service *s, const Caller *caller, RunRequest *request, service_task_t callback,
                  void *userdata);
 
+/* ---- work that the caller does himself, and reports ---- */
+
+typedef struct StartRequest {
+        const char *task_id; /* NULL: one is made */
+        /* borrowed; NULL: not given */
+        const char *subsystem, *task_type, *title, *description, *created_by;
+        const char *metadata;  /* JSON text of an object */
+        int priority;          /* 0: not given */
+        const char *sla;       /* deadline, as --sla= has it */
+        bool pending;          /* it has not begun yet; a second request without this begins it */
+        int watch_fd;          /* taken over; a pidfd of who reports it; -EBADF: nobody is watched */
+        usec_t heartbeat_usec; /* 0: none */
+} StartRequest;
+#define REPORT_HEARTBEAT_MIN (100 * USEC_PER_MSEC)
+#define REPORT_HEARTBEAT_MAX (366 * USEC_PER_DAY)
+
+/* Answers when the task is durable. The same id, owner and content again is the same task. */
+void service_start(Service *s, const Caller *caller, StartRequest *request, service_task_t callback,
+                   void *userdata);
+
+typedef enum ReportKind {
+        REPORT_UPDATE,
+        REPORT_COMPLETE,
+        REPORT_FAIL,
+        _REPORT_KIND_MAX,
+} ReportKind;
+
+typedef struct ReportRequest {
+        ReportKind kind;
+        const char *task_id;
+        bool has_progress;
+        double progress;
+        const char *message;
+        Usage usage;        /* what is in it is from the reporter */
+        json_t *ml_metrics; /* borrowed; an object of numbers; NULL */
+        bool has_step;      /* they are points of series too */
+        int64_t step;
+        json_t *metadata; /* borrowed; UPDATE: members of the task's metadata; else the result's; NULL */
+        bool success;     /* COMPLETE */
+        ReportedWord word;
+} ReportRequest;
+#define REPORT_STEP_MAX   INT64_C(1000000000)
+#define REPORT_POINTS_MAX 1000000 /* of series of one task */
+
+/* What its reporter says of a task. Answers UPDATE when it is durable, and the others when the task has ended and that is: with
+ * the task, as also whoever says the same end again. AlreadyFinished for anything else that comes late. UPDATE is taken about any
+ * open task, but for its counters. */
+void service_report(Service *s, const Caller *caller, const ReportRequest *request, service_task_t callback,
+                    void *userdata);
+
 /* ---- looking ---- */
 
 void service_get(Service *s, const char *task_id, service_task_t callback, void *userdata);

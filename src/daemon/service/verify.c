@@ -201,6 +201,12 @@ static void finish(ServiceVerification *v)
         service_commit_end(s, t, NULL);
 }
 
+/* As verify_rule_judge() has it. */
+static int reported_word(const Task *t)
+{
+        return t->row.word == REPORTED_NOTHING ? -1 : t->row.word == REPORTED_VERIFIED;
+}
+
 static void judge(ServiceVerification *v)
 {
         for (size_t i = 0; i < verification_n_rules(v->machine); i++) {
@@ -209,7 +215,7 @@ static void judge(ServiceVerification *v)
 
                 if (verify_rule_is_program(rule) || verification_state(v->machine, i) != RULE_WAITING)
                         continue;
-                int r = verify_rule_judge(rule, &v->task->row, -1, &result.evidence);
+                int r = verify_rule_judge(rule, &v->task->row, reported_word(v->task), &result.evidence);
                 if (r < 0) {
                         service_verify_fail(v, i, "out of memory");
                         continue;
@@ -393,8 +399,9 @@ static void on_verifying_committed(const ReeveError *error, int64_t last_event, 
 
 static int write_verifying(Service *s, Task *t, const AttemptRow *a)
 {
-        const SnapshotRow last = { .attempt = a->attempt,
-                                   .taken_realtime = a->ended_realtime,
+        usec_t ended = a ? a->ended_realtime : clock_realtime(s->clock);
+        const SnapshotRow last = { .attempt = t->row.attempt,
+                                   .taken_realtime = ended,
                                    .elapsed_usec = t->row.duration_usec,
                                    .usage = t->row.usage };
 
@@ -403,9 +410,9 @@ static int write_verifying(Service *s, Task *t, const AttemptRow *a)
                 return -ENOMEM;
         _cleanup_(store_write_freep) StoreWrite *w =
                         store_write_new(s->store, 0, on_verifying_committed, op);
-        if (!w || store_write_update_task(w, &t->row) < 0 || store_write_attempt(w, a) < 0 ||
-            store_write_snapshot(w, t->row.task_id, &last) < 0 ||
-            service_write_event(w, op, t, "task.verifying", a->ended_realtime) < 0)
+        if (!w || store_write_update_task(w, &t->row) < 0 || (a && store_write_attempt(w, a) < 0) ||
+            (a && store_write_snapshot(w, t->row.task_id, &last) < 0) ||
+            service_write_event(w, op, t, "task.verifying", ended) < 0)
                 return -ENOMEM;
         int r = store_write_submit(TAKE_PTR(w));
         if (r >= 0)
@@ -417,7 +424,6 @@ void service_verify(Service *s, Task *t, const AttemptRow *a)
 {
         assert(s);
         assert(t);
-        assert(a);
         assert(t->row.status == TASK_VERIFYING);
 
         t->row.verification = VERIFICATION_PENDING;
@@ -425,6 +431,7 @@ void service_verify(Service *s, Task *t, const AttemptRow *a)
         t->doing &= ~TASK_RECORD_ENDED;
         service_forget_kill(s, t);
         service_unsample(s, t);
+        service_report_over(t);
         task_drop_start(t);
         int r = write_verifying(s, t, a);
         if (r < 0)

@@ -128,6 +128,25 @@ static void put_task_sla(Binder *b, const TaskRow *t)
                                             (double)t->sla_margin_usec / USEC_PER_SEC));
 }
 
+static void put_task_report(Binder *b, const TaskRow *t)
+{
+        if (t->has_progress)
+                note(b, sqlite3_bind_double(b->st, TASK_COLUMN_PROGRESS - b->shift, t->progress));
+        put_text(b, TASK_COLUMN_PROGRESS_MESSAGE, t->progress_message);
+        put_time(b, TASK_COLUMN_HEARTBEAT, t->heartbeat_usec);
+        put_text(b, TASK_COLUMN_ML_METRICS, t->ml_metrics);
+        for (int m = 0; m < _TASK_ML_MAX; m++)
+                if (t->has_ml[m])
+                        note(b, sqlite3_bind_double(b->st, TASK_COLUMN_ML_METRICS + 1 + m - b->shift,
+                                                    t->ml[m]));
+        put_text(b, TASK_COLUMN_RESULT_METADATA, t->result_metadata);
+        if (t->has_result)
+                put_blob(b, TASK_COLUMN_RESULT_HASH, t->result_hash, sizeof(t->result_hash));
+        if (t->word != REPORTED_NOTHING)
+                put_int(b, TASK_COLUMN_VERIFICATION_REPORTED, t->word == REPORTED_VERIFIED);
+        put_int_unless_0(b, TASK_COLUMN_REPORTER_IDENTITY, (int64_t)t->reporter_identity);
+}
+
 static void put_task_mutable(Binder *b, const TaskRow *t)
 {
         put_text(b, TASK_COLUMN_TITLE, t->title);
@@ -158,6 +177,7 @@ static void put_task_mutable(Binder *b, const TaskRow *t)
         put_int(b, TASK_COLUMN_VERIFICATION_PASSES, t->verification_passes);
         put_int(b, TASK_COLUMN_VERIFICATION_FAILURES, t->verification_failures);
         put_task_sla(b, t);
+        put_task_report(b, t);
         put_usage(b, TASK_COLUMN_USAGE_SOURCES, TASK_COLUMN_USAGE, &t->usage);
 }
 
@@ -288,8 +308,11 @@ static void get_usage(sqlite3_stmt *st, int sources_column, int first_column, Us
         for (int f = 0; f < _USAGE_FIELD_MAX; f++) {
                 UsageSource source = letters && f < n ? source_from_letter(letters[f]) : USAGE_UNKNOWN;
                 int64_t value = sqlite3_column_int64(st, first_column + f);
-                if (source != USAGE_UNKNOWN && !is_null(st, first_column + f) && value >= 0)
-                        usage_set(ret, (UsageField)f, (uint64_t)value, source);
+                if (source == USAGE_UNKNOWN || is_null(st, first_column + f) ||
+                    (value < 0 && f != USAGE_STORAGE_DELTA))
+                        continue;
+                ret->value[f] = value;
+                ret->source[f] = (uint8_t)source;
         }
 }
 
@@ -325,6 +348,9 @@ static int get_task_texts(sqlite3_stmt *st, TaskRow *t)
                 { TASK_COLUMN_AFTER_TASKS, &t->after },
                 { TASK_COLUMN_UNIQUE_KEY, &t->unique_key },
                 { TASK_COLUMN_SLA_LADDER, &t->ladder },
+                { TASK_COLUMN_PROGRESS_MESSAGE, &t->progress_message },
+                { TASK_COLUMN_ML_METRICS, &t->ml_metrics },
+                { TASK_COLUMN_RESULT_METADATA, &t->result_metadata },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
@@ -403,6 +429,24 @@ static int get_task_sla(sqlite3_stmt *st, TaskRow *t)
                                                         sizeof(t->sla_boot_id));
 }
 
+static int get_task_report(sqlite3_stmt *st, TaskRow *t)
+{
+        t->has_progress = !is_null(st, TASK_COLUMN_PROGRESS);
+        t->progress = sqlite3_column_double(st, TASK_COLUMN_PROGRESS);
+        t->heartbeat_usec = get_time(st, TASK_COLUMN_HEARTBEAT);
+        t->reporter_identity = (uint64_t)sqlite3_column_int64(st, TASK_COLUMN_REPORTER_IDENTITY);
+        if (!is_null(st, TASK_COLUMN_VERIFICATION_REPORTED))
+                t->word = sqlite3_column_int(st, TASK_COLUMN_VERIFICATION_REPORTED) ? REPORTED_VERIFIED
+                                                                                    : REPORTED_NOT_VERIFIED;
+        for (int m = 0; m < _TASK_ML_MAX; m++) {
+                t->has_ml[m] = !is_null(st, TASK_COLUMN_ML_METRICS + 1 + m);
+                t->ml[m] = sqlite3_column_double(st, TASK_COLUMN_ML_METRICS + 1 + m);
+        }
+        t->has_result = !is_null(st, TASK_COLUMN_RESULT_HASH);
+        return t->has_result ? get_blob(st, TASK_COLUMN_RESULT_HASH, t->result_hash, sizeof(t->result_hash))
+                             : 0;
+}
+
 int store_read_task(sqlite3_stmt *st, TaskRow **ret)
 {
         assert(st);
@@ -427,6 +471,9 @@ int store_read_task(sqlite3_stmt *st, TaskRow **ret)
         if (r < 0)
                 return r;
         r = get_task_sla(st, t);
+        if (r < 0)
+                return r;
+        r = get_task_report(st, t);
         if (r < 0)
                 return r;
 

@@ -68,6 +68,9 @@ static const char *const texts[_STORE_STATEMENT_MAX] = {
                         "duration_usec, usage, cpu_usec) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON "
                         "CONFLICT DO NOTHING",
 
+        [STORE_SQL_PUT_METRIC] = "INSERT INTO task_metric_series (task_id, step, name, value) "
+                                 "VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+
         [STORE_SQL_INSERT_LOG_ENTRY] =
                         "INSERT INTO immutable_log (" LOG_NAMES ") VALUES (?, ?, ?, ?, ?, ?, ?)",
         [STORE_SQL_PUT_LOG_TILE] =

@@ -6,7 +6,7 @@
  * A column list is written once, as an X macro; the enum of its indices and the texts of SELECT, INSERT and UPDATE are
  * made from it, so they cannot disagree. Usage columns come from USAGE_FIELDS in the same way. */
 
-#include "common/usage/usage.h"
+#include "daemon/model/task-row.h"
 
 /* X(ENUM, column): what never changes after creation */
 #define TASK_FIXED_COLUMNS(X)                 \
@@ -49,6 +49,15 @@
         X(HELD, "held")                                   \
         X(NOT_BEFORE, "not_before")                       \
         X(NOT_BEFORE_BOOTTIME, "not_before_boottime")     \
+        X(PROGRESS, "progress")                           \
+        X(PROGRESS_MESSAGE, "progress_message")           \
+        X(HEARTBEAT, "heartbeat_usec")                    \
+        X(ML_METRICS, "ml_metrics")                       \
+        TASK_ML_COLUMNS(X)                                \
+        X(RESULT_METADATA, "result_metadata")             \
+        X(RESULT_HASH, "result_hash")                     \
+        X(VERIFICATION_REPORTED, "verification_reported") \
+        X(REPORTER_IDENTITY, "reporter_identity")         \
         X(BOOT_ID, "boot_id")                             \
         X(STARTED_AT, "started_at")                       \
         X(STARTED_BOOTTIME, "started_boottime")           \
@@ -171,6 +180,7 @@ typedef enum StoreStatement {
         STORE_SQL_INSERT_SNAPSHOT,
         STORE_SQL_INSERT_EVENT,          /* parameters: the index of the column */
         STORE_SQL_PUT_VERIFICATION,      /* parameters: the index of the column + 1 */
+        STORE_SQL_PUT_METRIC,            /* task id, step, name, value */
         STORE_SQL_INSERT_LOG_ENTRY,      /* LogColumn + 1 */
         STORE_SQL_PUT_LOG_TILE,          /* level, tile, hashes: behind those that it has */
         STORE_SQL_INSERT_LOG_CHECKPOINT, /* entries, timestamp, note */

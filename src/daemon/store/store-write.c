@@ -28,6 +28,7 @@ typedef enum StoreOpKind {
         STORE_OP_INSERT_SNAPSHOT,
         STORE_OP_INSERT_EVENT,
         STORE_OP_PUT_VERIFICATION,
+        STORE_OP_PUT_METRIC,
         STORE_OP_SIGN_LOG,
         _STORE_OP_MAX,
 } StoreOpKind;
@@ -74,6 +75,13 @@ typedef struct VerificationOp {
         StoreOp op;
         VerificationRow row;
 } VerificationOp;
+
+typedef struct MetricOp {
+        StoreOp op;
+        char *task_id, *name;
+        int64_t step;
+        double value;
+} MetricOp;
 
 typedef struct SignOp {
         StoreOp op;
@@ -327,6 +335,23 @@ int store_write_verification(StoreWrite *w, const VerificationRow *v)
         add(w, &o->op, STORE_OP_PUT_VERIFICATION);
         return 0;
 }
+int store_write_metric(StoreWrite *w, const char *task_id, int64_t step, const char *name, double value)
+{
+        assert(w);
+        assert(task_id);
+        assert(name);
+
+        MetricOp *o = arena_alloc(w, sizeof(*o));
+        if (!o)
+                return -ENOMEM;
+        *o = (MetricOp){
+                .task_id = arena_dup(w, task_id), .name = arena_dup(w, name), .step = step, .value = value
+        };
+        if (!o->task_id || !o->name)
+                return -ENOMEM;
+        add(w, &o->op, STORE_OP_PUT_METRIC);
+        return 0;
+}
 
 typedef struct Signed {
         const char *note;
@@ -398,6 +423,7 @@ static const StoreStatement statement_of_op[_STORE_OP_MAX] = {
         [STORE_OP_INSERT_SNAPSHOT] = STORE_SQL_INSERT_SNAPSHOT,
         [STORE_OP_INSERT_EVENT] = STORE_SQL_INSERT_EVENT,
         [STORE_OP_PUT_VERIFICATION] = STORE_SQL_PUT_VERIFICATION,
+        [STORE_OP_PUT_METRIC] = STORE_SQL_PUT_METRIC,
 };
 
 static int bind_spec(sqlite3_stmt *st, const SpecOp *o, bool whole)
@@ -414,6 +440,16 @@ static int bind_policy(sqlite3_stmt *st, const PolicyOp *o)
 {
         int rc = sqlite3_bind_text(st, 1, o->hash, -1, SQLITE_STATIC);
         return rc == SQLITE_OK ? sqlite3_bind_text(st, 2, o->policy, -1, SQLITE_STATIC) : rc;
+}
+
+static int bind_metric(sqlite3_stmt *st, const MetricOp *o)
+{
+        int rc = sqlite3_bind_text(st, 1, o->task_id, -1, SQLITE_STATIC);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_bind_int64(st, 2, o->step);
+        if (rc == SQLITE_OK)
+                rc = sqlite3_bind_text(st, 3, o->name, -1, SQLITE_STATIC);
+        return rc == SQLITE_OK ? sqlite3_bind_double(st, 4, o->value) : rc;
 }
 
 static int bind_op(sqlite3_stmt *st, StoreOp *op)
@@ -439,6 +475,8 @@ static int bind_op(sqlite3_stmt *st, StoreOp *op)
                 return store_bind_event(st, &container_of(op, EventOp, op)->row);
         case STORE_OP_PUT_VERIFICATION:
                 return store_bind_verification(st, &container_of(op, VerificationOp, op)->row);
+        case STORE_OP_PUT_METRIC:
+                return bind_metric(st, container_of(op, MetricOp, op));
         case STORE_OP_SIGN_LOG: /* sign() has its own statements */
         case _STORE_OP_MAX:
                 break;

@@ -74,6 +74,8 @@ int store_write_policy(StoreWrite *w, const char *hash, const char *policy);
 /* Insert or replace by (task_id, attempt). */
 int store_write_attempt(StoreWrite *w, const AttemptRow *a);
 int store_write_snapshot(StoreWrite *w, const char *task_id, const SnapshotRow *s);
+/* A point of a series; a second one with that step replaces it. */
+int store_write_metric(StoreWrite *w, const char *task_id, int64_t step, const char *name, double value);
 /* The first result for a rule of an attempt stays. */
 int store_write_verification(StoreWrite *w, const VerificationRow *v);
 /* Numbered by the database. `number` of the row is ignored. */

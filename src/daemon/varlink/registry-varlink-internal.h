@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the files of the adapter share. Each file has the handlers of one kind of method: run, look, act, stream. */
+/* What the files of the adapter share. Each file has the handlers of one kind of method: run, report, look, act, stream. */
 
 #include "common/json/json.h"
 #include "daemon/model/task-json.h"
@@ -45,6 +45,10 @@ int adapter_dispatch(VarlinkCall *call, json_t *parameters, const JsonField *fie
 
 ADAPTER_HANDLER(adapter_run);
 ADAPTER_HANDLER(adapter_attach);
+ADAPTER_HANDLER(adapter_start);
+ADAPTER_HANDLER(adapter_update);
+ADAPTER_HANDLER(adapter_complete);
+ADAPTER_HANDLER(adapter_fail);
 ADAPTER_HANDLER(adapter_get);
 ADAPTER_HANDLER(adapter_list);
 ADAPTER_HANDLER(adapter_wait);

@@ -12,6 +12,10 @@
 static const VarlinkMethod methods[] = {
         { "Run", adapter_run, 0 },
         { "Attach", adapter_attach, 0 },
+        { "Start", adapter_start, 0 },
+        { "Update", adapter_update, 0 },
+        { "Complete", adapter_complete, 0 },
+        { "Fail", adapter_fail, 0 },
         { "Get", adapter_get, 0 },
         { "List", adapter_list, VARLINK_METHOD_ALONE },
         { "Wait", adapter_wait, 0 },

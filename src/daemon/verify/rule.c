@@ -14,7 +14,8 @@
 #include "basic/strings.h"
 #include "common/json/json.h"
 
-#define MB (1024.0 * 1024.0)
+#define MB              (1024.0 * 1024.0)
+#define REPORTED_PREFIX "ml."
 
 static const char *const names[_VERIFY_KIND_MAX] = {
         [VERIFY_COMMAND] = "command",         [VERIFY_FILE] = "file",     [VERIFY_METRIC] = "metric",
@@ -106,6 +107,18 @@ static bool find_counter(const TaskRow *t, const char *name, double *ret)
         return false;
 }
 
+/* "ml." and a name: what the reporter said. */
+static bool find_reported(const TaskRow *t, const char *name, double *ret)
+{
+        _cleanup_json_ json_t *metrics = NULL;
+
+        if (!t->ml_metrics || json_parse(t->ml_metrics, strlen(t->ml_metrics), 2, &metrics, NULL) < 0)
+                return false;
+        const json_t *value = json_object_get(metrics, name + strlen(REPORTED_PREFIX));
+        *ret = json_number_value(value);
+        return json_is_number(value);
+}
+
 /* The sum of those that are known; false if none is. */
 static bool find_sum(const TaskRow *t, const char *a, const char *b, double *ret)
 {
@@ -136,7 +149,12 @@ static bool find_metric(const TaskRow *t, const char *name, double *ret)
         } else if (streq(name, "network_mb")) {
                 known = find_sum(t, "net_rx_bytes", "net_tx_bytes", ret);
                 *ret /= MB;
-        } else
+        } else if (streq(name, "storage_delta_mb")) {
+                known = find_counter(t, "storage_delta_bytes", ret);
+                *ret /= MB;
+        } else if (strncmp(name, REPORTED_PREFIX, strlen(REPORTED_PREFIX)) == 0)
+                known = find_reported(t, name, ret);
+        else
                 known = find_counter(t, name, ret);
         return known;
 }

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Start, Update, Complete, Fail. */
+
+#include "basic/fd.h"
+#include "daemon/service/parameters.h"
+#include "daemon/varlink/registry-varlink-internal.h"
+
+static int take_fd(void *userdata, size_t index)
+{
+        return varlink_call_take_fd(ASSERT_PTR(userdata), index);
+}
+
+ADAPTER_HANDLER(adapter_start)
+{
+        RegistryVarlink *v = ASSERT_PTR(userdata);
+        _cleanup_(start_texts_done) StartTexts texts = { 0 };
+        _cleanup_free_ gid_t *groups = NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+        StartRequest q;
+
+        if (start_parameters_parse(parameters, take_fd, call, &q, &texts, &e) < 0)
+                return varlink_call_reeve_error(call, &e);
+        Pending *pending = pending_new(v, call);
+        if (!pending) {
+                fd_close(q.watch_fd);
+                return 0;
+        }
+        /* A peer that has gone is in no group, which allows it nothing. */
+        Caller caller = pending->caller;
+        if (varlink_call_peer_groups(call, &groups, &caller.n_groups) >= 0)
+                caller.groups = groups;
+        service_start(v->service, &caller, &q, pending_reply_task, pending);
+        return 0;
+}
+
+static void reply_updated(const ReeveError *error, const TaskRow *task, void *userdata)
+{
+        pending_reply_done(error, userdata);
+}
+
+static int report(VarlinkCall *call, json_t *parameters, RegistryVarlink *v, ReportKind kind)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+        ReportRequest q;
+
+        if (report_parameters_parse(parameters, kind, &q, &e) < 0)
+                return varlink_call_reeve_error(call, &e);
+        Pending *pending = pending_new(v, call);
+        if (pending)
+                service_report(v->service, &pending->caller, &q,
+                               kind == REPORT_UPDATE ? reply_updated : pending_reply_task, pending);
+        return 0;
+}
+
+ADAPTER_HANDLER(adapter_update)
+{
+        return report(call, parameters, ASSERT_PTR(userdata), REPORT_UPDATE);
+}
+
+ADAPTER_HANDLER(adapter_complete)
+{
+        return report(call, parameters, ASSERT_PTR(userdata), REPORT_COMPLETE);
+}
+
+ADAPTER_HANDLER(adapter_fail)
+{
+        return report(call, parameters, ASSERT_PTR(userdata), REPORT_FAIL);
+}
