@@ -110,6 +110,11 @@ def walk(reeve, recorder):
     recorder.call("LogProof")  # InvalidArgument
     recorder.call("Backup")
     recorder.call("Backup", **{"pass": True})
+    recorder.call("Start", task_id="reported_1", subsystem="test", task_type="check", heartbeat_usec=60000000)
+    recorder.call("Update", task_id="reported_1", progress=0.5, message="half", ml_metrics={"epochs_completed": 3})
+    recorder.call("Complete", task_id="reported_1", resource_usage={"storage_delta_mb": -1}, result_metadata={"a": [1]})
+    recorder.call("Start", task_id="reported_2", subsystem="test", task_type="check")
+    recorder.call("Fail", task_id="reported_2", message="no")
     reeve.submit(c, ["/not/there"])
     with contextlib.suppress(VarlinkError):
         c.reply()

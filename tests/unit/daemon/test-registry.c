@@ -255,6 +255,29 @@ static void test_ended_otherwise(void **state)
         assert_null(t->row.message);
 }
 
+static void test_reported(void **state)
+{
+        Fixture *f = *state;
+
+        Task *good = add(f, "a_b_1", 5);
+        task_report_started(good, NOW, 50 * USEC_PER_SEC);
+        assert_int_equal(good->row.status, TASK_ACTIVE);
+        task_report_ended(good, true, NOW + 1, 52 * USEC_PER_SEC);
+        assert_int_equal(good->row.status, TASK_VERIFYING);
+        assert_int_equal(good->row.duration_usec, 2 * USEC_PER_SEC);
+        assert_int_equal(good->row.completed_realtime, NOW + 1);
+
+        /* One that was never said to have begun. */
+        Task *bad = add(f, "a_b_2", 5);
+        bad->row.pid = 7;
+        task_report_ended(bad, false, NOW, 50 * USEC_PER_SEC);
+        assert_int_equal(bad->row.status, TASK_FAILED);
+        assert_int_equal(bad->row.outcome, TASK_OUTCOME_REPORTED);
+        assert_int_equal(bad->row.started_realtime, NOW);
+        assert_int_equal(bad->row.duration_usec, 0);
+        assert_int_equal(bad->row.pid, 0);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -265,6 +288,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_verified, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_exit_fields, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ended_otherwise, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_reported, setup, teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

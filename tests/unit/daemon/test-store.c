@@ -44,6 +44,9 @@ static void assert_task(const TaskRow *got, const TaskRow *expected)
         assert_text(got->description, expected->description, "description");
         assert_text(got->created_by, expected->created_by, "created_by");
         assert_text(got->metadata, expected->metadata, "metadata");
+        assert_text(got->progress_message, expected->progress_message, "progress_message");
+        assert_text(got->ml_metrics, expected->ml_metrics, "ml_metrics");
+        assert_text(got->result_metadata, expected->result_metadata, "result_metadata");
         assert_text(got->argv, expected->argv, "argv");
         assert_text(got->cwd, expected->cwd, "cwd");
         assert_text(got->message, expected->message, "message");
@@ -70,6 +73,15 @@ static void assert_task(const TaskRow *got, const TaskRow *expected)
         assert_same(held);
         assert_same(not_before_realtime);
         assert_same(not_before_boottime);
+        assert_same(has_progress);
+        assert_true(got->progress == expected->progress);
+        assert_same(heartbeat_usec);
+        assert_memory_equal(got->has_ml, expected->has_ml, sizeof(got->has_ml));
+        assert_memory_equal(got->ml, expected->ml, sizeof(got->ml));
+        assert_same(has_result);
+        assert_memory_equal(got->result_hash, expected->result_hash, sizeof(got->result_hash));
+        assert_same(word);
+        assert_same(reporter_identity);
         assert_same(created_realtime);
         assert_same(created_boottime);
         assert_same(started_realtime);
@@ -92,6 +104,7 @@ static void fill_usage(Usage *u)
                           (UsageSource)(1 + f % (_USAGE_SOURCE_MAX - 1)));
         usage_set(u, USAGE_IO_WRITE, UINT64_MAX, USAGE_KERNEL_FINAL);
         usage_set(u, USAGE_OOM_KILLS, 0, USAGE_KERNEL_FINAL);
+        u->value[USAGE_STORAGE_DELTA] = -25; /* the only one that may be below 0 */
         u->source[USAGE_PIDS_CURRENT] = USAGE_UNKNOWN;
         u->source[USAGE_CPU_THROTTLED] = USAGE_UNKNOWN;
 }
@@ -134,6 +147,18 @@ static TaskRow make_full_task(void)
         t.unique_key = (char *)"nightly";
         t.not_before_realtime = t.created_realtime + 7;
         t.not_before_boottime = t.created_boottime + 7;
+        t.has_progress = true;
+        t.progress = 0.75;
+        t.progress_message = (char *)"three quarters";
+        t.heartbeat_usec = 30000000;
+        t.ml_metrics = (char *)"{\"epochs_completed\":3}";
+        t.has_ml[TASK_ML_EPOCHS_COMPLETED] = true;
+        t.ml[TASK_ML_EPOCHS_COMPLETED] = 3;
+        t.result_metadata = (char *)"{\"where\":\"here\"}";
+        t.has_result = true;
+        t.result_hash[31] = 1;
+        t.word = REPORTED_NOT_VERIFIED;
+        t.reporter_identity = 0x123456789;
         t.started_realtime = t.created_realtime + 5;
         t.started_boottime = t.created_boottime + 5;
         t.completed_realtime = t.started_realtime + 1234567891;
