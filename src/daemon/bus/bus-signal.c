@@ -27,7 +27,7 @@ static const struct {
         bool has_outcome;
 } signals[] = {
         { "task.created", "TaskCreated", false },     { "task.started", "TaskStarted", false },
-        { "task.verifying", "TaskUpdated", false },   { "task.retrying", "TaskUpdated", false },
+        { "task.verifying", "TaskUpdated", false },   { "task.retry", "TaskUpdated", false },
         { "task.completed", "TaskCompleted", false }, { "task.failed", "TaskFailed", true },
         { "task.cancelled", "TaskCancelled", false }, { "task.lost", "TaskLost", true },
         { "task.sla_warning", "SlaWarning", false },  { "task.sla_violated", "SlaViolated", false },

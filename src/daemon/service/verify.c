@@ -180,6 +180,9 @@ static void finish(ServiceVerification *v)
         Task *t = v->task;
         bool failed = verification_n_failed(v->machine) > 0;
 
+        for (size_t i = 0; i < verification_n_rules(v->machine); i++)
+                if (v->rules[i].known && v->rules[i].record[0])
+                        launcher_client_forget(s->launcher, v->rules[i].record, v->attempt);
         if (failed && v->required && service_may_retry(t, TASK_OUTCOME_VERIFICATION)) {
                 say_what_failed(v);
                 verification_done(v);
@@ -191,9 +194,6 @@ static void finish(ServiceVerification *v)
         t->row.verification_failures = (unsigned)verification_n_failed(v->machine);
         if (failed && v->required)
                 say_what_failed(v);
-        for (size_t i = 0; i < verification_n_rules(v->machine); i++)
-                if (v->rules[i].known && v->rules[i].record[0])
-                        launcher_client_forget(s->launcher, v->rules[i].record, v->attempt);
         task_verified(t, failed && v->required, clock_realtime(s->clock));
         service_sla_verified(&t->row);
         verification_done(v);

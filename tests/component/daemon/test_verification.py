@@ -64,6 +64,8 @@ def policy(root):
             text += f"      {name}-{required}:\n        verification: {{required: {required}, rules: [{', '.join(numbered)}]}}\n"
     for name, rules in OTHERS.items():
         text += f"      {name}:\n        verification: {{required: true, rules: {rules}}}\n"
+    text += "      again:\n        retry: {attempts: 3, backoff: 100ms, on: [verification]}\n" \
+            "        verification: {required: true, rules: [{name: a, file: second}, {name: b, exit_status: 0}]}\n"
     text += f"      late-if-checked:{SLA}        verification: {{required: true, rules: {OTHERS['waits']}}}\n"
     return text.replace("ROOT", root)
 
@@ -288,6 +290,16 @@ def test_deadline(passes):
         assert (t["sla_met"], t["sla_margin_seconds"]) == (passes, before["sla_margin_seconds"])
         assert [s for s in t["ladder"] if s["state"] == "done"] == [], "a step of its ladder was done"
         w.nothing_is_left()
+
+
+def test_another_attempt():
+    """What does not pass may be tried again; each attempt is verified for itself."""
+    with World() as w:
+        t = w.verify("again", script="test $REEVE_ATTEMPT = 1 || touch second", attempts=3)
+        assert (t["status"], t["attempt"], t["verification_status"]) == ("completed", 2, "passed"), t.get("message")
+        assert (t["verification_passes"], t["verification_failures"]) == (2, 0)
+        assert [(r["attempt"], r["rule"], r["passed"]) for r in w.rules("t")] == [(1, 1, False), (1, 2, True), (2, 1, True), (2, 2, True)]
+        checks.check_nothing_left(w.i)
 
 
 # ---- names and rights ----
