@@ -18,6 +18,7 @@ static const struct {
 } places[_INSTANCE_PATH_MAX] = {
         [INSTANCE_SOCKET] = { "/run/reeve/io.reeve.Registry", "/io.reeve.Registry" },
         [INSTANCE_LAUNCHER_SOCKET] = { "/run/reeve/launcher", "/launcher" },
+        [INSTANCE_STEPS_SOCKET] = { "/run/reeve/launcher-steps", "/launcher-steps" },
         [INSTANCE_RECORDS] = { "/run/reeve/tasks", "/tasks" },
         [INSTANCE_STATE] = { "/var/lib/reeve", "" },
         [INSTANCE_DATABASE] = { "/var/lib/reeve/registry.db", "/registry.db" },

@@ -37,6 +37,7 @@ typedef struct Instance {
 typedef enum InstancePath {
         INSTANCE_SOCKET,
         INSTANCE_LAUNCHER_SOCKET,
+        INSTANCE_STEPS_SOCKET, /* of the launcher's process for steps of ladders */
         INSTANCE_RECORDS,
         INSTANCE_STATE,
         INSTANCE_DATABASE,

@@ -32,6 +32,7 @@ typedef struct Launcher {
         struct Systemd *systemd; /* NULL: there are no scopes here */
         char systemd_root[256];  /* of systemd's tree, relative to the cgroup2 mount */
         NetCounters net;
+        bool only_steps; /* this is the process for steps of ladders */
         const TicketKey *key;
         uint8_t boot_id[16];
         struct rlimit rlimits[RLIM_NLIMITS]; /* what tasks inherit */
@@ -48,6 +49,13 @@ typedef struct Launcher {
 /* User, directories, lock, key, clean inheritance. */
 int launcher_setup(Launcher *l, const char *user, ReeveError *reterr);
 void launcher_done(Launcher *l);
+/* What a deadline demands is not to wait for a CPU: raises the priority of this process, not of what it forks. */
+void launcher_prefer(void);
+
+/* ---- steps.c ---- */
+
+/* Starts the process that does the steps of ladders. Without it the launcher does them. */
+void steps_start(Launcher *l);
 
 /* ---- backend.c ---- */
 

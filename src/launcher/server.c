@@ -40,6 +40,12 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_END,
 };
 
+static const sd_bus_vtable steps_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        METHOD("Step", "suusi", "btt", method_step),
+        SD_BUS_VTABLE_END,
+};
+
 int server_reply_error(sd_bus_message *call, const ReeveError *e)
 {
         const char *name = error_table_get(e->code)->dbus;
@@ -87,7 +93,8 @@ static int serve(Launcher *l, int fd)
                 return r;
         if ((r = sd_id128_randomize(&id)) < 0 || (r = sd_bus_set_server(bus, 1, id)) < 0 ||
             (r = sd_bus_set_anonymous(bus, true)) < 0 || (r = sd_bus_negotiate_fds(bus, true)) < 0 ||
-            (r = sd_bus_add_object_vtable(bus, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE, vtable, l)) < 0 ||
+            (r = sd_bus_add_object_vtable(bus, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE,
+                                          l->only_steps ? steps_vtable : vtable, l)) < 0 ||
             (r = sd_bus_start(bus)) < 0 ||
             (r = sd_bus_attach_event(bus, l->event, SD_EVENT_PRIORITY_NORMAL)) < 0 ||
             (r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local",
@@ -122,8 +129,8 @@ static int bind_socket(const Launcher *l, ReeveError *reterr)
 {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-        int r = instance_path(&l->instance, INSTANCE_LAUNCHER_SOCKET, address.sun_path,
-                              sizeof(address.sun_path));
+        int r = instance_path(&l->instance, l->only_steps ? INSTANCE_STEPS_SOCKET : INSTANCE_LAUNCHER_SOCKET,
+                              address.sun_path, sizeof(address.sun_path));
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "path of the socket");
         _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -143,7 +150,8 @@ int server_start(Launcher *l, ReeveError *reterr)
 {
         assert(l);
 
-        l->listen_fd = sd_listen_fds(true) > 0 ? SD_LISTEN_FDS_START : bind_socket(l, reterr);
+        l->listen_fd = !l->only_steps && sd_listen_fds(true) > 0 ? SD_LISTEN_FDS_START
+                                                                 : bind_socket(l, reterr);
         if (l->listen_fd < 0)
                 return l->listen_fd;
         int r = sd_event_add_io(l->event, NULL, l->listen_fd, EPOLLIN, on_connection, l);

@@ -141,6 +141,12 @@ static int open_places(Launcher *l, ReeveError *reterr)
         return ticket_key_load(l->state_fd, &l->key, reterr);
 }
 
+void launcher_prefer(void)
+{
+        if (sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &(struct sched_param){ 0 }) >= 0)
+                (void)setpriority(PRIO_PROCESS, 0, NICE);
+}
+
 static void make_inheritance_clean(Launcher *l)
 {
         char text[32];
@@ -162,11 +168,8 @@ static void make_inheritance_clean(Launcher *l)
         memset(&all, 0xff, sizeof(all));
         (void)sched_setaffinity(0, sizeof(all),
                                 &all); /* what the host does not allow, tasks do not get either */
-        /* What a deadline demands is not to wait for a CPU; what is forked here has the usual priority. */
-        if (sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &(struct sched_param){ 0 }) >= 0)
-                (void)setpriority(PRIO_PROCESS, 0, NICE);
-        else
-                (void)setpriority(PRIO_PROCESS, 0, 0);
+        (void)setpriority(PRIO_PROCESS, 0, 0);
+        launcher_prefer();
         umask(0022);
         for (int i = 0; i < RLIM_NLIMITS; i++)
                 getrlimit((__rlimit_resource_t)i, l->rlimits + i);
@@ -246,6 +249,7 @@ int launcher_setup(Launcher *l, const char *user, ReeveError *reterr)
                 r = learn_host(l, reterr);
         if (r < 0)
                 return r;
+        steps_start(l);
         make_inheritance_clean(l);
         keep_libraries_from_forks(l);
         return 0;

@@ -292,7 +292,8 @@ static bool send_step(Service *s, Task *t, LadderStep *step)
         StepOp *op = step_op_new(s, t, step);
 
         CRASH_POINT("reeved", "step-due");
-        if (!op || launcher_client_step(s->urgent, &q, on_stepped, op, &e) < 0) {
+        if (!op || launcher_client_step(launcher_client_is_connected(s->urgent) ? s->urgent : s->launcher,
+                                        &q, on_stepped, op, &e) < 0) {
                 step_op_free(op);
                 return false;
         }

@@ -45,7 +45,7 @@ struct Service {
         Store *store;
         Registry *registry;
         LauncherClient *launcher;
-        LauncherClient *urgent; /* a second connection, for steps of ladders: they do not queue behind launches */
+        LauncherClient *urgent; /* to its process for steps of ladders, which do not wait for launches */
         RecordWatch *records;
         Sampler *sampler;
         int cgroup_fd; /* the cgroup2 mount; -EBADF: none */

@@ -71,6 +71,7 @@ static int open_launcher(Service *s, ReeveError *reterr)
 
         instance_path(&s->instance, INSTANCE_LAUNCHER_SOCKET, path, sizeof(path));
         int r = launcher_client_new(s->event, path, &events, &s->launcher);
+        instance_path(&s->instance, INSTANCE_STEPS_SOCKET, path, sizeof(path));
         if (r >= 0)
                 r = launcher_client_new(s->event, path, &urgent, &s->urgent);
         return r < 0 ? reeve_error_errno(reterr, r, path, "cannot speak to the launcher") : 0;
