@@ -9,6 +9,7 @@ measured by `./dev bench sla`).
 import contextlib
 import json
 import os
+import signal
 import sqlite3
 import struct
 import time
@@ -363,6 +364,34 @@ def test_the_keeper_enforces_it_alone():
         i.start()
         t = i.wait(t["task_id"])
         assert (t["outcome"], t["exit_signal"]) == ("sla", 9), t
+
+
+def steps_process(i):
+    """The launcher's process for steps of ladders."""
+    launcher = i.launcher.process.pid
+    with open(f"/proc/{launcher}/task/{launcher}/children", encoding="ascii") as f:
+        for pid in map(int, f.read().split()):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", encoding="ascii") as comm:
+                if comm.read() == "reeve-steps\n":
+                    return pid
+    return None
+
+
+def test_without_the_process_for_steps():
+    """Then the launcher does them itself; and it takes that process along when it goes."""
+    with instance(ladder("at: 50%, do: signal, signal: SIGUSR1", "at: 100%, do: kill", deadline="600ms")) as i:
+        fd = os.pidfd_open(steps_process(i))
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        assert wait_exit(fd, PATIENCE)
+        os.close(fd)
+        t = i.run_wait(TASK)
+        assert (states(t)[1], states(t)[2], hits(i, t)) == ("done", "done", 1), t
+        i.kill(i.launcher)
+        i.start_launcher()
+        fd = os.pidfd_open(steps_process(i))
+        i.kill(i.launcher)
+        assert wait_exit(fd, PATIENCE), "it outlives its launcher"
+        os.close(fd)
 
 
 # ---- pending tasks

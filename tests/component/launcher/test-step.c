@@ -173,6 +173,38 @@ static void test_bad_steps(void **state)
         record_unmap(order_wait(f, o, RECORD_ENDED));
 }
 
+/* The process for steps does them, and nothing else, on its socket. */
+static void test_own_process(void **state)
+{
+        _cleanup_(sd_bus_close_unrefp) sd_bus *main_bus = NULL, *bus = NULL;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_order_ Order *o = order_new(COUNTS_USR1);
+        Fixture *f = *state;
+        char address[128];
+
+        order_start(f, o);
+        order_wait_output(f, o, "ran");
+        snprintf(address, sizeof(address), "unix:path=%s/launcher-steps", f->root);
+        assert_true(sd_bus_new(&bus) >= 0);
+        assert_true(sd_bus_set_address(bus, address) >= 0);
+        assert_true(sd_bus_start(bus) >= 0);
+
+        assert_true(sd_bus_call_method(bus, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE, "Kill", &error, NULL,
+                                       "su", o->spec.task_id, o->attempt) < 0);
+        assert_true(sd_bus_error_has_name(&error, SD_BUS_ERROR_UNKNOWN_METHOD));
+
+        main_bus = sd_bus_ref(f->bus);
+        sd_bus_unref(f->bus);
+        f->bus = sd_bus_ref(bus);
+        assert_int_equal(step(f, o, 0, "signal", SIGUSR1), 0);
+        assert_hits(f, o, "ran\nhit\n");
+        sd_bus_unref(f->bus);
+        f->bus = sd_bus_ref(main_bus);
+        assert_int_equal(step(f, o, 0, "signal", SIGUSR1), 1); /* one bit for both */
+        assert_int_equal(step(f, o, 1, "kill", 0), 0);
+        record_unmap(order_wait(f, o, RECORD_ENDED));
+}
+
 /* Without a cgroup all but freezing works. */
 static void test_process(void **state)
 {
@@ -195,6 +227,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_once, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_freeze_then_signal, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_launcher_killed, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_own_process, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_bad_steps, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_process, fixture_setup_process, fixture_teardown),
         };
