@@ -31,6 +31,7 @@ def unshare():
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET) != 0:
         return f"no network namespace: {os.strerror(ctypes.get_errno())}"
+    ip("link", "set", "lo", "up")
     return None
 
 

@@ -75,10 +75,12 @@ static void read_now(Service *s, const Task *t, Usage *u)
         _cleanup_fd_ int leaf = openat(s->cgroup_fd, t->row.cgroup, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (leaf < 0 || cgroup_read_usage(leaf, &fresh, USAGE_KERNEL) < 0)
                 return;
-        if (t->net.map_id != 0 && t->net.map_id == s->net_map_id &&
-            net_read(s->net_fd, &t->net, &traffic) >= 0)
+        bool counted = t->net.map_id != 0 && t->net.map_id == s->net_map_id;
+        if (counted && net_read(s->net_fd, &t->net, &traffic) >= 0)
                 net_to_usage(&fresh, &traffic, USAGE_KERNEL);
         usage_fill(&fresh, u);
+        if (!counted) /* though a sample may have seen counts that were lost since */
+                net_to_usage(&fresh, NULL, USAGE_KERNEL);
         *u = fresh;
 }
 

@@ -324,6 +324,8 @@ def test_programs_that_were_taken_away(reeve):
         task = reeve.run(network.program(f"{LOOPBACK_LOAD}\n{WAIT}"), connection=c)["task_id"]
         before = programs_on(reeve)
         assert len(before) == 2, before
+        until(reeve, "a sample that has counts", lambda: any(
+            "net_tx_bytes" in s["usage"] for s in c.call("Snapshots", {"task_id": task})["snapshots"]))
         for kind, number in before.items():
             subprocess.run(["bpftool", "cgroup", "detach", reeve.pool(), kind, "id", str(number)], check=True)
         reeve.kill(reeve.launcher)
