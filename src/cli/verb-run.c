@@ -71,7 +71,7 @@ static const Option run_options[] = {
           OPTION_STRING, RUN(backend) },
         { "scope", 0, NULL, "Make the task a scope of systemd, the same as --backend=scope", OPTION_FLAG,
           RUN(scope) },
-        { "slice", 0, "NAME.slice", "Place the scope in this slice (root only)", OPTION_STRING, RUN(slice) },
+        { "slice", 0, "NAME", "Place the scope in this slice (root only)", OPTION_STRING, RUN(slice) },
         { "verify", 0, "COMMAND", "A shell command that must exit with 0 when the task has", OPTION_LIST,
           RUN(verify) },
         { "attempts", 0, "NUMBER", "How often to try it at most (default: as the policy says)",
@@ -136,6 +136,12 @@ static int check_options(const RunOptions *o)
         return 0;
 }
 
+/* "batch" is batch.slice, as for systemd-run(1). NULL: memory is short. */
+static char *make_slice(const char *name)
+{
+        return string_printf("%s%s", name, strchr(name, '.') ? "" : ".slice");
+}
+
 /* The options as libreeve wants them; the result borrows all that it is made of. */
 static ReeveRun make_run(const RunOptions *o, const char **args, const char *const *properties,
                          const char *const *after, json_t *metadata, const Pty *pty)
@@ -150,7 +156,6 @@ static ReeveRun make_run(const RunOptions *o, const char **args, const char *con
                 .created_by = o->created_by,
                 .priority = o->priority,
                 .backend = o->scope ? "scope" : o->backend,
-                .slice = o->slice,
                 .sla = o->sla,
                 .metadata = metadata,
                 .user = o->uid,
@@ -214,9 +219,10 @@ static int start_task(const RunOptions *o, const char **args, Pty *pty, char id[
         _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
         ReeveError error = REEVE_ERROR_NULL;
         _cleanup_(strv_freep) char **properties = make_properties(o), **after = split_after(o);
+        _cleanup_free_ char *slice = o->slice ? make_slice(o->slice) : NULL;
         _cleanup_json_ json_t *metadata = NULL;
 
-        if (!properties || !after)
+        if (!properties || !after || (o->slice && !slice))
                 return EX_OSERR;
         if (o->metadata && parse_metadata(o->metadata, &metadata, &error) < 0)
                 return session_error(&error);
@@ -227,6 +233,7 @@ static int start_task(const RunOptions *o, const char **args, Pty *pty, char id[
                 return session_error(&error);
         ReeveRun run = make_run(o, args, (const char *const *)properties,
                                 (const char *const *)(*after ? after : NULL), metadata, pty);
+        run.slice = slice;
         int r = reeve_run(c, &run, id, ret_task, &error);
         if (o->pty)
                 pty_close_slave(pty);

@@ -15,7 +15,7 @@
 #define PLACE  "reeve places the scopes of tasks; root may choose with --slice"
 #define TREE   "the tree below a task's scope is reeve's, for its accounts"
 #define ENDS   "how a task ends is the keeper's, or the last account would be lost"
-#define TIME   "a task's time is limited by its deadline, of which there is a record"
+#define TIME   "a task's time is limited by its deadline, of which there is a record: see --sla"
 
 static const struct {
         const char *pattern, *why;

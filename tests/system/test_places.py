@@ -75,6 +75,9 @@ def test_doctor_tells_the_controllers():
             equal("controllers in this guest", told, set(CONTROLLERS))
         for c in set(CONTROLLERS) - told:
             assert facts[f"{c} controller"]["hint"], f"no hint why there is no {c} controller"
+        systemd = os.path.isdir("/run/systemd/system")
+        equal("scopes", (facts["scopes"]["ok"], "hint" in facts["scopes"]), (systemd, not systemd))
+        assert facts["limits"]["ok"] or "LimitAS" in facts["limits"]["hint"], facts["limits"]
         # Nothing is wrong with such a host, it is only less exact.
         status, text = reeve(i, "doctor")
         equal(f"status of reeve doctor, which says: {text}", status, 0)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <systemd/sd-daemon.h>
 #include <sys/statvfs.h>
 
 #include "basic/strings.h"
@@ -106,6 +107,10 @@ static void add_backend(DoctorOp *op, const LauncherHost *host)
         add(op, "backend", cgroup, host->backend,
             cgroup ? NULL : "no cgroup v2 may be written: no limits, no freezing, rusage only");
         add(op, "pool", cgroup, host->pool, NULL);
+        bool scopes = cgroup && sd_booted() > 0;
+        add(op, "scopes", scopes, scopes ? "systemd" : "not available",
+            scopes ? NULL
+                   : "systemd is not in charge here: no --scope, --slice, and properties that only it has");
 }
 
 static void add_controllers(DoctorOp *op, const LauncherHost *host)
@@ -129,7 +134,9 @@ static void add_limits(DoctorOp *op, const LauncherHost *host)
                 if (host->controllers & (UINT32_C(1) << k->controller))
                         n += (size_t)snprintf(op->limits + n, sizeof(op->limits) - n, "%s%s", n ? " " : "",
                                               k->name);
-        add(op, "limits", n > 0, n > 0 ? op->limits : "none", NULL);
+        add(op, "limits", n > 0, n > 0 ? op->limits : "none",
+            n > 0 ? NULL
+                  : "needs a controller in cgroup v2; limits of processes (LimitAS=, ...) are enforced");
 }
 
 static void check_network(DoctorOp *op)

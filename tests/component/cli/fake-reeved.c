@@ -124,11 +124,11 @@ static json_t *spec_to_json(const Spec *s, uid_t author)
                                                       (json_int_t)s->rlimits[i].hard));
         for (size_t i = 0; i < SPEC_STDIO_COUNT; i++)
                 json_array_append_new(stdio, json_integer(s->stdio[i].kind));
-        return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:i, s:i, s:b, s:o, s:o, s:o, s:o, s:o}", "task",
-                         s->task_id, "author", (int)author, "attempts", (int)s->attempts, "uid", (int)s->uid,
-                         "gid", (int)s->gid, "cwd", s->cwd, "umask", (int)s->umask, "nice", s->nice, "tty",
-                         s->tty, "env", strings(s->env), "argv", strings(s->argv), "limits", limits,
-                         "rlimits", rlimits, "stdio", stdio);
+        return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s, s:i, s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:s?}",
+                         "task", s->task_id, "author", (int)author, "attempts", (int)s->attempts, "uid",
+                         (int)s->uid, "gid", (int)s->gid, "cwd", s->cwd, "umask", (int)s->umask, "nice",
+                         s->nice, "tty", s->tty, "env", strings(s->env), "argv", strings(s->argv), "limits",
+                         limits, "rlimits", rlimits, "stdio", stdio, "slice", s->slice);
 }
 
 static _noreturn_ void exec_task(const Spec *s, const int fds[static SPEC_STDIO_COUNT])

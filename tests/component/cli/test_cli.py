@@ -358,9 +358,14 @@ class Run(Case):
             self.assertEqual(self.calls("Run")[-1].get("backend"), "scope", options)
         self.reeve("run", "-q", "-pMemoryMax=1G", "true")
         self.assertNotIn("backend", self.calls("Run")[-1])
+        if os.geteuid() == 0:
+            for slice_name in ("batch", "batch.slice", "a-b.slice"):
+                self.reeve("run", "-q", f"--slice={slice_name}", "true")
+                self.assertEqual(self.spec()["slice"], slice_name.removesuffix(".slice") + ".slice")
+                self.assertEqual(self.calls("Run")[-1].get("backend"), "scope")
         n = len(self.calls("Run"))
         for options, named in ((["-pIPAddressDeny=any", "--backend=cgroup"], "IPAddressDeny"),
-                               (["--scope", "--backend=process"], "--scope"), (["--slice=nothing"], "slice"),
+                               (["--scope", "--backend=process"], "--scope"), (["--slice=no/thing"], "slice"),
                                (["-pFailureAction=reboot"], "FailureAction")):
             status = 77 if named == "slice" and os.geteuid() != 0 else 64
             self.assertIn(named, self.reeve("run", *options, "true", status=status)[1])
