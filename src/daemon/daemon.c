@@ -144,6 +144,11 @@ static void on_task_ended(const TaskRow *task, void *userdata)
         journal_task_ended(userdata, task);
 }
 
+static void on_task_event(const TaskRow *task, const char *topic, void *userdata)
+{
+        journal_task_event(userdata, task, topic);
+}
+
 static void on_task_not_stored(const TaskRow *task, const ReeveError *error, void *userdata)
 {
         journal_task_not_stored(userdata, task, error);
@@ -190,6 +195,7 @@ static void open_journal(Daemon *d, sd_event *event, ServiceReports *ret)
                 log_warning_errno(r, "the journal will not be told of tasks");
         if (d->journal)
                 *ret = (ServiceReports){ .task_ended = on_task_ended,
+                                         .task_event = on_task_event,
                                          .task_not_stored = on_task_not_stored,
                                          .launcher_away = on_launcher_away,
                                          .hook_said = on_hook_said,

@@ -8,7 +8,10 @@
  * bounded, because a journal that hangs must not eat our memory. The registry has everything that is dropped here.
  *
  * journald is socket-activated: its socket outlives it, so an entry that is sent while journald restarts is kept by
- * the kernel. When the socket itself was replaced (ECONNREFUSED), the next entry connects again. */
+ * the kernel. When the socket itself was replaced (ECONNREFUSED), the next entry connects again.
+ *
+ * What leads to an end is told at level debug. Neither here nor in journald, which counts each level apart when it limits
+ * the rate, does that keep out the entry of an end: while entries wait, half of the room is for the other levels. */
 
 #include "daemon/log/journal.h"
 
@@ -31,6 +34,11 @@
 #define ID_FAILED        "2df5cf92eb364797b10785a8330ce308"
 #define ID_CANCELLED     "231b62229efb46aea3fd87d2f6e3da39"
 #define ID_LOST          "fb4043a7bda04b4598bccd6b63a935c3"
+#define ID_CREATED       "a16f58b5eec8444b8cf252327fd28fd4"
+#define ID_STARTED       "cdecb4d7643343ffb05255ed7f971c5c"
+#define ID_VERIFYING     "921c8e51b8ab44008fed7fc403058e3e"
+#define ID_RETRYING      "8d65b9f726404e33965e6801551b17ca"
+#define ID_EXTENDED      "0baf4ca7106e45fdbbab44efbe2e74fa"
 #define ID_SLA_WARNING   "d3051140d0ee455f91f9daa04f31ee19"
 #define ID_DEADLINE      "bb1d15dd3dbc4686bb13d33b77496a59"
 #define ID_LADDER_STEP   "8fed4a59b4514510960623fbf1166b6e"
@@ -43,6 +51,7 @@
 typedef struct Entry {
         ListLink link;
         Buffer text;
+        bool is_debug;
 } Entry;
 
 struct Journal {
@@ -152,7 +161,7 @@ static void submit(Journal *j, Entry *entry)
         int r = list_is_empty(&j->waiting) ? hand_over(j, e) : -EAGAIN;
         if (r == 0)
                 account_dropped(j);
-        else if (r == -EAGAIN && j->n_waiting < WAITING_MAX) {
+        else if (r == -EAGAIN && j->n_waiting < (e->is_debug ? WAITING_MAX / 2 : WAITING_MAX)) {
                 list_append(&j->waiting, &TAKE_PTR(e)->link);
                 j->n_waiting++;
                 sd_event_source_set_enabled(j->source, SD_EVENT_ON);
@@ -254,6 +263,7 @@ static Entry *entry_new(const char *id, int priority)
             add_format(e, "PRIORITY", "%d", priority) < 0 ||
             add_format(e, "SYSLOG_IDENTIFIER", "reeved") < 0)
                 return NULL;
+        e->is_debug = priority >= LOG_DEBUG;
         return TAKE_PTR(e);
 }
 
@@ -292,6 +302,44 @@ void journal_task_ended(Journal *j, const TaskRow *task)
                 return;
         _cleanup_(entry_freep) Entry *e = entry_new(ends[task->status].id, ends[task->status].priority);
         if (!e || add_summary(e, task) < 0 || add_task(e, task) < 0)
+                count_dropped(j, ENOMEM);
+        else
+                submit(j, TAKE_PTR(e));
+}
+
+/* Topics that have no entry of their own kind. A row may be ahead of the event that it is shown with: `status` is what the
+ * event made of it. */
+static const struct {
+        const char *topic, *id, *what;
+        TaskState status; /* _TASK_STATE_INVALID: it changes none */
+} events[] = {
+        { "task.created", ID_CREATED, "created", TASK_PENDING },
+        { "task.started", ID_STARTED, "started", TASK_ACTIVE },
+        { "task.verifying", ID_VERIFYING, "has done its work, which is verified", TASK_VERIFYING },
+        { "task.retrying", ID_RETRYING, "is tried again", TASK_PENDING },
+        { "task.sla_extended", ID_EXTENDED, "has more time", _TASK_STATE_INVALID },
+};
+
+void journal_task_event(Journal *j, const TaskRow *task, const char *topic)
+{
+        size_t i = 0;
+
+        assert(task);
+        assert(topic);
+
+        while (i < ELEMENTSOF(events) && !streq(events[i].topic, topic))
+                i++;
+        if (!j || i == ELEMENTSOF(events))
+                return;
+        TaskRow then = *task; /* borrows its strings */
+        if (events[i].status >= 0)
+                then.status = events[i].status;
+        then.outcome = TASK_OUTCOME_NONE;
+        then.started_realtime = 0;
+        then.has_exit = false;
+        _cleanup_(entry_freep) Entry *e = entry_new(events[i].id, LOG_DEBUG);
+        if (!e || add_format(e, "MESSAGE", "%s %s", task->task_id, events[i].what) < 0 ||
+            add_task(e, &then) < 0)
                 count_dropped(j, ENOMEM);
         else
                 submit(j, TAKE_PTR(e));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the host's journal is told: one structured entry for each task that ended, and for errors that matter to an
- * administrator. config/catalog/reeve.catalog explains each kind of entry to `journalctl -x`. */
+/* What the host's journal is told: one structured entry for each task that ended, for each event on the way there, and for
+ * errors that matter to an administrator. config/catalog/reeve.catalog explains each kind of entry to `journalctl -x`. */
 
 #include <systemd/sd-event.h>
 
@@ -25,6 +25,9 @@ DEFINE_CLEANUP_FUNC(Journal *, journal_free)
 
 /* The task is in a final state. Only public fields are told: the journal's readers are not the task's owner. */
 void journal_task_ended(Journal *j, const TaskRow *task);
+/* An event of the task (topic: "task.started"). Of ends, steps of ladders and progress nothing is told here: the former have
+ * functions of their own, the latter comes too often. */
+void journal_task_event(Journal *j, const TaskRow *task, const char *topic);
 /* A step of the task's ladder has come to its end; strings are borrowed. */
 typedef struct JournalStep {
         unsigned number;          /* from 1; 0: the deadline itself */

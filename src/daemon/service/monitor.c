@@ -212,6 +212,8 @@ void service_publish(Service *s, int64_t number, const TaskOp *op, const TaskRow
                         tell(m, NULL, &event);
         }
         end_publishing(s);
+        if (s->reports.task_event)
+                s->reports.task_event(row, op->topic, s->reports.userdata);
 }
 
 void service_publish_usage(Service *s, const TaskRow *row)

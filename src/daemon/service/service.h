@@ -38,6 +38,8 @@ bool caller_owns(const Caller *c, const TaskRow *t);
 /* What else on the host is told; each may be NULL. Called on the loop thread, must not call back. */
 typedef struct ServiceReports {
         void (*task_ended)(const TaskRow *task, void *userdata); /* and that is durable */
+        /* Each event of a task, also its end; it is durable. The row may be ahead of it. */
+        void (*task_event)(const TaskRow *task, const char *topic, void *userdata);
         void (*task_not_stored)(const TaskRow *task, const ReeveError *error, void *userdata);
         void (*launcher_away)(void *userdata);
         void (*log_signed)(const char *note, uint64_t entries, void *userdata);

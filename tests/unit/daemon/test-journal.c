@@ -186,6 +186,41 @@ static void test_each_end_has_its_id(void **state)
         }
 }
 
+static void test_events(void **state)
+{
+        static const struct {
+                const char *topic, *message, *status;
+        } told[] = {
+                { "task.created", "units_gate_1 created", "pending" },
+                { "task.started", "units_gate_1 started", "active" },
+                { "task.verifying", "units_gate_1 has done its work, which is verified", "verifying" },
+                { "task.retrying", "units_gate_1 is tried again", "pending" },
+                { "task.sla_extended", "units_gate_1 has more time", "failed" },
+        };
+        Fixture *f = *state;
+        TaskRow t = example(); /* which has failed in the meantime */
+        char entry[8192];
+
+        for (size_t i = 0; i < ELEMENTSOF(told); i++) {
+                journal_task_event(f->journal, &t, told[i].topic);
+                ssize_t n = receive(f, entry, sizeof(entry));
+                assert_true(n > 0);
+                assert_field(entry, (size_t)n, "MESSAGE", told[i].message);
+                assert_field(entry, (size_t)n, "PRIORITY", "7");
+                assert_field(entry, (size_t)n, "REEVE_TASK_ID", "units_gate_1");
+                assert_field(entry, (size_t)n, "REEVE_STATUS", told[i].status);
+                assert_field(entry, (size_t)n, "REEVE_OUTCOME", NULL);
+                assert_field(entry, (size_t)n, "REEVE_EXIT_STATUS", NULL);
+                assert_field(entry, (size_t)n, "REEVE_CPU_USEC", "250000");
+        }
+        /* These have entries of their own kind, or come too often. */
+        journal_task_event(f->journal, &t, "task.failed");
+        journal_task_event(f->journal, &t, "task.sla_warning");
+        journal_task_event(f->journal, &t, "task.updated");
+        assert_int_equal(receive(f, entry, sizeof(entry)), -1);
+        journal_task_event(NULL, &t, "task.created");
+}
+
 static void test_what_could_not_be_stored(void **state)
 {
         Fixture *f = *state;
@@ -252,6 +287,36 @@ static void test_a_journal_that_hangs_costs_no_memory(void **state)
         assert_int_equal(receive_all(f), 1);
 }
 
+/* How many of what waited were of the level. */
+static unsigned receive_level(Fixture *f, const char *level)
+{
+        char entry[8192];
+        unsigned n_level = 0;
+
+        for (;;) {
+                ssize_t n = receive(f, entry, sizeof(entry));
+                if (n < 0) {
+                        if (sd_event_run(f->event, 0) == 0)
+                                return n_level;
+                        continue;
+                }
+                _cleanup_free_ char *priority = field(entry, (size_t)n, "PRIORITY");
+                assert_non_null(priority);
+                n_level += strcmp(priority, level) == 0;
+        }
+}
+
+static void test_events_leave_room_for_ends(void **state)
+{
+        Fixture *f = *state;
+        TaskRow t = example();
+
+        for (unsigned i = 0; i < 20000; i++)
+                journal_task_event(f->journal, &t, "task.started");
+        tell(f, 400);
+        assert_int_equal(receive_level(f, "5"), 400);
+}
+
 static void test_replaced_socket(void **state)
 {
         Fixture *f = *state;
@@ -286,7 +351,9 @@ int main(void)
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_end_of_a_task, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_each_end_has_its_id, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_events, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_what_could_not_be_stored, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_events_leave_room_for_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_slow_journal_loses_nothing, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_a_journal_that_hangs_costs_no_memory, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_replaced_socket, setup, teardown),
