@@ -15,7 +15,7 @@ from conftest import NAME, SOURCE
 from registry import SLEEP, call, ended, get, run, watch
 
 TASK = "backup_nightly_01j9"
-SILENT = ("FreezeTask", "ThawTask", "ReloadPolicy", "SignalTask")
+SILENT = ("FreezeTask", "ThawTask", "ReloadPolicy", "SignalTask", "ExtendTask")
 
 with open(os.path.join(SOURCE, "docs", "dbus.md"), encoding="utf-8") as doc:
     BLOCKS = re.findall(r"^```sh( follow)?\n(.*?)^```", doc.read(), re.S | re.M)
@@ -34,7 +34,7 @@ def prepare(line, bus):
 @pytest.fixture(scope="module", name="task")
 def the_task_of_the_examples(bus, reeve):
     with bus.connect() as c:
-        run(c, SLEEP, task=TASK, options={"subsystem": ("s", "backup")})
+        run(c, SLEEP, task=TASK, options={"subsystem": ("s", "backup"), "sla": ("s", "1h")})
         yield TASK
         if get(c, TASK)["status"] == "active":
             call(c, "CancelTask", TASK, "")
