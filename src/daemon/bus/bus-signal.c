@@ -28,6 +28,7 @@ static const struct {
 } signals[] = {
         { "task.created", "TaskCreated", false },     { "task.started", "TaskStarted", false },
         { "task.verifying", "TaskUpdated", false },   { "task.retry", "TaskUpdated", false },
+        { "task.held", "TaskUpdated", false },        { "task.released", "TaskUpdated", false },
         { "task.completed", "TaskCompleted", false }, { "task.failed", "TaskFailed", true },
         { "task.cancelled", "TaskCancelled", false }, { "task.lost", "TaskLost", true },
         { "task.sla_warning", "SlaWarning", false },  { "task.sla_violated", "SlaViolated", false },

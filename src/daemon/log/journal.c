@@ -37,7 +37,9 @@
 #define ID_CREATED       "a16f58b5eec8444b8cf252327fd28fd4"
 #define ID_STARTED       "cdecb4d7643343ffb05255ed7f971c5c"
 #define ID_VERIFYING     "921c8e51b8ab44008fed7fc403058e3e"
-#define ID_RETRYING      "8d65b9f726404e33965e6801551b17ca"
+#define ID_RETRY         "8d65b9f726404e33965e6801551b17ca"
+#define ID_HELD          "2d18e3ba870f409390ad1c71b3ba836e"
+#define ID_RELEASED      "471eea620e7e4005bf43378a9f403ed9"
 #define ID_EXTENDED      "0baf4ca7106e45fdbbab44efbe2e74fa"
 #define ID_SLA_WARNING   "d3051140d0ee455f91f9daa04f31ee19"
 #define ID_DEADLINE      "bb1d15dd3dbc4686bb13d33b77496a59"
@@ -316,7 +318,9 @@ static const struct {
         { "task.created", ID_CREATED, "created", TASK_PENDING },
         { "task.started", ID_STARTED, "started", TASK_ACTIVE },
         { "task.verifying", ID_VERIFYING, "has done its work, which is verified", TASK_VERIFYING },
-        { "task.retrying", ID_RETRYING, "is tried again", TASK_PENDING },
+        { "task.retry", ID_RETRY, "is tried again", TASK_PENDING },
+        { "task.held", ID_HELD, "is held", TASK_PENDING },
+        { "task.released", ID_RELEASED, "is held no more", TASK_PENDING },
         { "task.sla_extended", ID_EXTENDED, "has more time", _TASK_STATE_INVALID },
 };
 

@@ -306,6 +306,25 @@ def test_signals_come_in_order_and_after_the_fact(c):
     assert get(c, task)["status"] == "failed"
 
 
+def test_another_attempt_is_told(c, reeve):
+    file = reeve.path("policy.d", "10-retry.yaml")
+    with open(file, "w", encoding="utf-8") as f:
+        f.write("version: 1\nsubsystems: {again: {retry: {attempts: 2, backoff: 1s}}}\n")
+    call(c, "ReloadPolicy")
+    watch(c)
+    try:
+        task, _ = run(c, ["/bin/sh", "-c", "exit 3"], attempts=2, options={"subsystem": ("s", "again")})
+        got = []
+        while not got or got[-1].member != "TaskFailed":
+            got.append(c.signal(lambda m: m.path == OBJECT and m.body[0] == task))
+    finally:
+        os.unlink(file)
+        call(c, "ReloadPolicy")
+    assert [(m.member, m.body[-1]["status"]) for m in got] == [
+        ("TaskCreated", "pending"), ("TaskStarted", "active"), ("TaskUpdated", "pending"), ("TaskStarted", "active"),
+        ("TaskFailed", "failed")]
+
+
 def test_status_of_an_object_changes(c):
     watch(c)
     task, path = run(c, SLEEP)

@@ -194,7 +194,9 @@ static void test_events(void **state)
                 { "task.created", "units_gate_1 created", "pending" },
                 { "task.started", "units_gate_1 started", "active" },
                 { "task.verifying", "units_gate_1 has done its work, which is verified", "verifying" },
-                { "task.retrying", "units_gate_1 is tried again", "pending" },
+                { "task.retry", "units_gate_1 is tried again", "pending" },
+                { "task.held", "units_gate_1 is held", "pending" },
+                { "task.released", "units_gate_1 is held no more", "pending" },
                 { "task.sla_extended", "units_gate_1 has more time", "failed" },
         };
         Fixture *f = *state;
