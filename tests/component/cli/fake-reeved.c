@@ -291,6 +291,8 @@ static const VarlinkMethod methods[] = {
         { "Signal", on_end_task, 0 },
         { "Freeze", on_canned, 0 },
         { "Thaw", on_canned, 0 },
+        { "Hold", on_canned, 0 },
+        { "Release", on_canned, 0 },
         { "Cancel", on_end_task, 0 },
         { "Extend", on_canned, 0 },
         { "Snapshots", on_canned, 0 },
