@@ -343,7 +343,7 @@ class Run(Case):
         self.assertEqual(spec["argv"], ["/usr/bin/env", "x=1", "true"])
         self.assertEqual(spec["limits"], {"MemoryMax": "67108864", "CPUQuota": "5000"})
         self.assertEqual(spec["rlimits"], {"NOFILE": [64, 128]})
-        self.assertEqual((spec["nice"], spec["umask"], spec["cwd"], spec["attempts"]), (3, 0o22, "/usr", 1))
+        self.assertEqual((spec["nice"], spec["umask"], spec["cwd"], spec["attempts"]), (3, 0o22, "/usr", 10))
         self.assertEqual((spec["author"], spec["uid"], spec["gid"]), (os.geteuid(), os.geteuid(), os.getegid()))
         self.assertEqual(spec["stdio"], [0, 1, 1])
         names = {e.split("=")[0] for e in spec["env"]}
