@@ -26,12 +26,19 @@ static const struct {
         const char *topic, *signal;
         bool has_outcome;
 } signals[] = {
-        { "task.created", "TaskCreated", false },     { "task.started", "TaskStarted", false },
-        { "task.verifying", "TaskUpdated", false },   { "task.retry", "TaskUpdated", false },
-        { "task.held", "TaskUpdated", false },        { "task.released", "TaskUpdated", false },
-        { "task.completed", "TaskCompleted", false }, { "task.failed", "TaskFailed", true },
-        { "task.cancelled", "TaskCancelled", false }, { "task.lost", "TaskLost", true },
-        { "task.sla_warning", "SlaWarning", false },  { "task.sla_violated", "SlaViolated", false },
+        { "task.updated", "TaskUpdated", false },
+        { "task.created", "TaskCreated", false },
+        { "task.started", "TaskStarted", false },
+        { "task.verifying", "TaskUpdated", false },
+        { "task.retry", "TaskUpdated", false },
+        { "task.held", "TaskUpdated", false },
+        { "task.released", "TaskUpdated", false },
+        { "task.completed", "TaskCompleted", false },
+        { "task.failed", "TaskFailed", true },
+        { "task.cancelled", "TaskCancelled", false },
+        { "task.lost", "TaskLost", true },
+        { "task.sla_warning", "SlaWarning", false },
+        { "task.sla_violated", "SlaViolated", false },
         { "task.sla_step", "SlaStep", false },
 };
 

@@ -18,9 +18,12 @@
 static const struct {
         const char *key, *signature;
 } containers[] = {
-        { "ladder", "s" },     { "ladder_step", "s" },        { "argv", "as" },
-        { "metadata", "s" },   { "usage", "a{sx}" },          { "usage_sources", "a{ss}" },
-        { "counts", "a{sx}" }, { "subsystems", "a{sa{sx}}" }, { "after", "as" },
+        { "ladder", "s" },          { "ladder_step", "s" },
+        { "argv", "as" },           { "metadata", "s" },
+        { "result_metadata", "s" }, { "ml_metrics", "a{sd}" },
+        { "usage", "a{sx}" },       { "usage_sources", "a{ss}" },
+        { "counts", "a{sx}" },      { "subsystems", "a{sa{sx}}" },
+        { "after", "as" },
 };
 
 void bus_fds_done(BusFds *f)
@@ -109,6 +112,39 @@ static json_t *read_basic(sd_bus_message *m, char type)
         }
 }
 
+/* "a{s?}" with a basic type but a descriptor. */
+static bool is_map(const char *signature)
+{
+        return strlen(signature) == 5 && strncmp(signature, "a{s", 3) == 0 && signature[4] == '}' &&
+               strchr("sogynqiuxtdb", signature[3]);
+}
+
+static int read_map(sd_bus_message *m, const char *key, const char *signature, json_t **ret, ReeveError *e)
+{
+        const char type = signature[3], inner[] = { '{', 's', type, '}', '\0' },
+                   entry[] = { 's', type, '\0' };
+        _cleanup_json_ json_t *object = json_object();
+        const char *name;
+
+        if (!object)
+                return reeve_error_errno(e, ENOMEM, NULL, "cannot take another request");
+        int r = sd_bus_message_enter_container(m, 'a', inner);
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', entry)) > 0) {
+                r = sd_bus_message_read(m, "s", &name);
+                json_t *value = r > 0 ? read_basic(m, type) : NULL;
+                if (!value || json_object_set_new(object, name, value) < 0)
+                        return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, key,
+                                               "has a value that is beyond what can be kept");
+                r = sd_bus_message_exit_container(m);
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return reeve_error_errno(e, r, key, "cannot be read");
+        *ret = TAKE_PTR(object);
+        return 0;
+}
+
 static int read_variant(sd_bus_message *m, const char *key, BusFds *fds, json_t **ret, ReeveError *e)
 {
         const char *signature;
@@ -121,6 +157,9 @@ static int read_variant(sd_bus_message *m, const char *key, BusFds *fds, json_t 
                 return reeve_error_errno(e, r < 0 ? r : -EBADMSG, key, "cannot be read");
         if (streq(signature, "ah") && fds) {
                 if ((r = read_fds(m, key, fds, ret, e)) < 0)
+                        return r;
+        } else if (is_map(signature)) {
+                if ((r = read_map(m, key, signature, ret, e)) < 0)
                         return r;
         } else if (strlen(signature) == 1 && strchr("sogynqiuxtdb", signature[0])) {
                 *ret = read_basic(m, signature[0]);
@@ -172,6 +211,29 @@ int bus_read_dict(sd_bus_message *m, BusFds *fds, json_t **ret, ReeveError *rete
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "cannot read the options");
         *ret = TAKE_PTR(object);
+        return 0;
+}
+
+int bus_parse_object(json_t *object, const char *key, ReeveError *reterr)
+{
+        ReeveError why = REEVE_ERROR_NULL;
+        json_t *value;
+
+        assert(object);
+        assert(key);
+
+        const char *text = json_get_string(object, key);
+        if (!text)
+                return 0;
+        if (json_parse(text, strlen(text), TASK_METADATA_DEPTH + 1, &value, &why) < 0)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, key, "%s", why.text);
+        if (!json_is_object(value)) {
+                json_decref(value);
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, key,
+                                       "must be the text of a JSON object");
+        }
+        if (json_object_set_new_nocheck(object, key, value) < 0)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another request");
         return 0;
 }
 

@@ -4,7 +4,7 @@
 /* What the files of the adapter share. A call's way through them:
  *
  *     registry-bus.c  the connection, its name, and the table of methods
- *     run-bus.c, look-bus.c, act-bus.c   the handler reads the message into a BusCall
+ *     run-bus.c, report-bus.c, look-bus.c, act-bus.c   the handler reads the message into a BusCall
  *     bus-sender.c    who asks? The bus knows; the answer is kept as long as the sender stays
  *     polkit.c        may he? Asked only where the service would say no
  *     bus-call.c      the answer of the service becomes a reply
@@ -148,9 +148,11 @@ void bus_call_withdraw(BusCall *c);
 
 /* ---- bus-value.c ---- */
 
-/* Reads an a{sv} into an object: strings, numbers and booleans; an "ah" becomes indices into `fds`, which may be NULL: then
+/* Reads an a{sv} into an object: strings, numbers, booleans, and maps of such; an "ah" becomes indices into `fds`, which may be NULL: then
  * descriptors are refused. InvalidArgument names the key. */
 int bus_read_dict(sd_bus_message *m, BusFds *fds, json_t **ret, ReeveError *reterr);
+/* Replaces a string of the object by the JSON object whose text it is. Nothing happens if there is none under that key. */
+int bus_parse_object(json_t *object, const char *key, ReeveError *reterr);
 /* Appends an object of the interface's types as a{sv}. Negative errno of sd-bus. */
 int bus_append_dict(sd_bus_message *m, json_t *object);
 /* Appends JSON as a value of the given type: "s" (an object or list as JSON text), "x", "as", "a{s?}". */
@@ -173,6 +175,10 @@ char *bus_task_path(const char *task_id);
 #define BUS_METHOD(name) int name(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 
 BUS_METHOD(bus_run_task);
+BUS_METHOD(bus_start_task);
+BUS_METHOD(bus_update_task);
+BUS_METHOD(bus_complete_task);
+BUS_METHOD(bus_fail_task);
 BUS_METHOD(bus_cancel_task);
 BUS_METHOD(bus_signal_task);
 BUS_METHOD(bus_freeze_task);

@@ -37,26 +37,6 @@ static void on_run(const ReeveError *error, const TaskRow *task, void *userdata)
         bus_call_reply(c, reply, r);
 }
 
-static int parse_metadata(json_t *options, ReeveError *e)
-{
-        ReeveError why = REEVE_ERROR_NULL;
-        json_t *value;
-
-        const char *text = json_get_string(options, "metadata");
-        if (!text)
-                return 0;
-        if (json_parse(text, strlen(text), TASK_METADATA_DEPTH + 1, &value, &why) < 0)
-                return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "metadata", "%s", why.text);
-        if (!json_is_object(value)) {
-                json_decref(value);
-                return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "metadata",
-                                       "must be the text of a JSON object");
-        }
-        if (json_object_set_new_nocheck(options, "metadata", value) < 0)
-                return reeve_error_errno(e, ENOMEM, NULL, "cannot take another request");
-        return 0;
-}
-
 /* Parsed here, when the sender is known: what the descriptors are is the service's to say. */
 static int read_request(BusCall *c, BusFds *fds, json_t **ret, ReeveError *e)
 {
@@ -75,7 +55,7 @@ static int read_request(BusCall *c, BusFds *fds, json_t **ret, ReeveError *e)
                 return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "spec", "is an argument, no option");
         if (json_object_set_new_nocheck(*ret, "spec", json_integer(0)) < 0)
                 return reeve_error_errno(e, ENOMEM, NULL, "cannot take another request");
-        return parse_metadata(*ret, e);
+        return bus_parse_object(*ret, "metadata", e);
 }
 
 static void run(BusCall *c)

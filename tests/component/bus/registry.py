@@ -13,7 +13,8 @@ TASK = "io.reeve.Task1"
 SLEEP = ["/bin/sleep", "1000"]
 IN = {
     "RunTask": "ha{sv}", "CancelTask": "ss", "SignalTask": "si", "FreezeTask": "s", "ThawTask": "s", "GetTask": "s",
-    "ExtendTask": "st", "ListTasks": "a{sv}", "GetStats": "", "ReloadPolicy": "",
+    "ExtendTask": "st", "ListTasks": "a{sv}", "GetStats": "", "ReloadPolicy": "", "StartTask": "a{sv}", "UpdateTask": "sa{sv}",
+    "CompleteTask": "sba{sv}", "FailTask": "ss",
 }
 counter = itertools.count(1)
 

@@ -209,7 +209,8 @@ def test_run_says_what_could_not_be_executed(c):
 def test_every_method_about_a_task_refuses_a_wrong_id(c):
     for method in registry.IN:
         if registry.IN[method].startswith("s"):
-            rest = {"CancelTask": [""], "SignalTask": [15], "ExtendTask": [1000000]}.get(method, [])
+            rest = {"CancelTask": [""], "SignalTask": [15], "ExtendTask": [1000000], "UpdateTask": [{}],
+                    "CompleteTask": [True, {}], "FailTask": ["x"]}.get(method, [])
             with refused("NoSuchTask"):
                 call(c, method, MISSING, *rest)
             with refused("InvalidArgument"):
@@ -222,7 +223,7 @@ def test_wrong_types_do_not_reach_the_registry(c):
         with refused(STANDARD + ".Error.InvalidArgs"):
             c.call(NAME, OBJECT, registry.INTERFACE, method, signature, values)
     with refused(STANDARD + ".Error.UnknownMethod"):
-        c.call(NAME, OBJECT, registry.INTERFACE, "StartTask", "a{sv}", [{}])
+        c.call(NAME, OBJECT, registry.INTERFACE, "StopTask", "a{sv}", [{}])
 
 
 def test_signal_and_its_refusals(c, task):
@@ -415,6 +416,63 @@ def test_reeved_may_go_and_come(bus, reeve):
         assert not c.bus("NameHasOwner", "s", NAME)[0], "the name must go with reeved"
         reeve.start_reeved()
         c.wait_for_name(NAME)
+
+
+# --- reported tasks ----------------------------------------------------------------------------------------------------
+
+WHAT = {"subsystem": ("s", "learning"), "task_type": ("s", "mission")}
+
+
+def test_a_reported_task(c):
+    watch(c)
+    task, = call(c, "StartTask", {**WHAT, "task_id": ("s", "test_bus_reported-1"), "metadata": ("s", '{"a": [1]}'),
+                                  "sla_hours": ("d", 1.5), "heartbeat_usec": ("t", 60000000)})
+    assert task == "test_bus_reported-1"
+    assert properties(c, OBJECT + "/task/" + encode(task))["Status"] == "active"
+    call(c, "UpdateTask", task, {"progress": ("d", 0.5), "message": ("s", "half way"), "step": ("u", 3),
+                                 "ml_metrics": ("a{sd}", {"epochs_completed": 3.0}), "usage": ("a{st}", {"io_read_bytes": 7})})
+    update = c.signal(lambda m: m.member == "TaskUpdated" and m.body[0] == task)
+    assert update.body[1]["progress_message"] == "half way"
+    for _ in range(2):
+        call(c, "CompleteTask", task, True, {"resource_usage": ("a{sd}", {"cpu_seconds": 1.5}),
+                                             "result_metadata": ("s", '{"b": 2}'), "verification_passed": ("b", True)})
+    assert ended(c, task).member == "TaskCompleted"
+    t = get(c, task)
+    assert (t["status"], t["kind"], t["progress"], t["ml_metrics"]) == ("completed", "reported", 0.5, {"epochs_completed": 3.0}), t
+    assert t["usage"] == {"cpu_usec": 1500000, "io_read_bytes": 7} and t["usage_sources"]["cpu_usec"] == "reported", t
+    assert (t["metadata"], t["result_metadata"]) == ('{"a":[1]}', '{"b":2}'), t
+    for method, values in (("CompleteTask", (False, {})), ("UpdateTask", ({},)), ("FailTask", ("no",))):
+        with refused("AlreadyFinished"):
+            call(c, method, task, *values)
+    bad, = call(c, "StartTask", WHAT)
+    call(c, "FailTask", bad, "it broke")
+    t = get(c, bad)
+    assert (t["status"], t["outcome"], t["message"]) == ("failed", "reported", "it broke"), t
+
+
+@pytest.mark.parametrize("method, values, words", [
+    ("StartTask", [{}], "subsystem"),
+    ("StartTask", [{**WHAT, "watch": ("i", 0)}], "watch"),
+    ("StartTask", [{**WHAT, "metadata": ("s", "[1]")}], "metadata"),
+    ("StartTask", [{**WHAT, "priority": ("s", "7")}], "priority"),
+    ("UpdateTask", [MISSING, {"task_id": ("s", "x")}], "task_id: is an argument"),
+    ("UpdateTask", [MISSING, {"usage": ("a{sx}", {"nothing": 1})}], "usage"),
+    ("UpdateTask", [MISSING, {"ml_metrics": ("a{ss}", {"a": "b"})}], "ml_metrics"),
+    ("UpdateTask", [MISSING, {"ml_metrics": ("a{sd}", {"a": float("nan")})}], "ml_metrics"),
+    ("UpdateTask", [MISSING, {"success": ("b", True)}], "success"),
+    ("CompleteTask", [MISSING, True, {"success": ("b", True)}], "success: is an argument"),
+    ("CompleteTask", [MISSING, True, {"progress": ("d", 1.0)}], "progress"),
+    ("CompleteTask", [MISSING, True, {"result_metadata": ("s", "{")}], "result_metadata"),
+])
+def test_bad_reports(c, method, values, words):
+    with refused("InvalidArgument", words):
+        call(c, method, *values)
+
+
+def test_reports_about_nothing(c):
+    for method, values in (("UpdateTask", ({},)), ("CompleteTask", (True, {})), ("FailTask", ("x",))):
+        with refused("NoSuchTask"):
+            call(c, method, MISSING, *values)
 
 
 # --- options ---------------------------------------------------------------------------------------------------------

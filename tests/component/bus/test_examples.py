@@ -15,7 +15,7 @@ from conftest import NAME, SOURCE
 from registry import SLEEP, call, ended, get, run, watch
 
 TASK = "backup_nightly_01j9"
-SILENT = ("FreezeTask", "ThawTask", "ReloadPolicy", "SignalTask", "ExtendTask")
+SILENT = ("UpdateTask", "CompleteTask", "FreezeTask", "ThawTask", "ReloadPolicy", "SignalTask", "ExtendTask")
 
 with open(os.path.join(SOURCE, "docs", "dbus.md"), encoding="utf-8") as doc:
     BLOCKS = re.findall(r"^```sh( follow)?\n(.*?)^```", doc.read(), re.S | re.M)
