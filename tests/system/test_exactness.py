@@ -50,6 +50,10 @@ FALL_BACK = {
     "cpu_usec": "rusage", "cpu_user_usec": "rusage", "cpu_system_usec": "rusage", "memory_peak_bytes": "rusage",
     "io_read_bytes": "procfs", "io_write_bytes": "procfs",
 }
+# Counted by programs in the kernel, where it lets them be loaded: `reeve doctor` knows.
+OF_NETWORK = {
+    "net_rx_bytes", "net_tx_bytes", "net_rx_packets", "net_tx_packets", "net_loopback_rx_bytes", "net_loopback_tx_bytes",
+}
 # Known if there was a sample in time.
 SAMPLED = {"memory_anon_peak_bytes"}
 
@@ -66,7 +70,10 @@ class Host:
         with reeve.connect() as c:
             c.call("Cancel", {"task_id": held["task_id"]})
             reeve.wait(held["task_id"], c)
+            checks = {check["name"]: check["ok"] for check in c.call("Doctor")["checks"]}
         self.kernel_fields = set().union(*(fields for f, fields in FIELDS_OF_FILE.items() if f in self.files))
+        if checks["counters: network"]:
+            self.kernel_fields |= OF_NETWORK
 
     def need(self, *files):
         for f in files:
