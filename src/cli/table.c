@@ -113,7 +113,10 @@ const char *column_status(const TableRow *row, char text[static TABLE_TEXT_SIZE]
                 { "failed", "red" },     { "lost", "red" },
         };
 
-        copy(text, row->task.frozen ? "frozen" : row->task.status);
+        if (*row->task.pending_reason)
+                snprintf(text, TABLE_TEXT_SIZE, "%s (%s)", row->task.status, row->task.pending_reason);
+        else
+                copy(text, row->task.frozen ? "frozen" : row->task.status);
         for (size_t i = 0; i < ELEMENTSOF(colors); i++)
                 if (streq(colors[i].status, row->task.status))
                         return colors[i].color;

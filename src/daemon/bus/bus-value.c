@@ -66,6 +66,29 @@ static int read_fds(sd_bus_message *m, const char *key, BusFds *fds, json_t **re
         return 0;
 }
 
+#define STRINGS_MAX 1024
+
+static int read_strings(sd_bus_message *m, const char *key, json_t **ret, ReeveError *e)
+{
+        _cleanup_json_ json_t *array = json_array();
+        const char *text;
+
+        int r = array ? sd_bus_message_enter_container(m, 'a', "s") : -ENOMEM;
+        while (r >= 0 && (r = sd_bus_message_read(m, "s", &text)) > 0) {
+                if (json_array_size(array) == STRINGS_MAX)
+                        return reeve_error_set(e, REEVE_ERROR_LIMIT_EXCEEDED, key, "at most %d strings",
+                                               STRINGS_MAX);
+                if (json_array_append_new(array, json_string(text)) < 0)
+                        r = -ENOMEM;
+        }
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        if (r < 0)
+                return reeve_error_errno(e, r, key, "cannot be read");
+        *ret = TAKE_PTR(array);
+        return 0;
+}
+
 /* Any basic value but a descriptor; NULL with *ret_type 0 for what does not fit. */
 static json_t *read_basic(sd_bus_message *m, char type)
 {
@@ -160,6 +183,9 @@ static int read_variant(sd_bus_message *m, const char *key, BusFds *fds, json_t 
                         return r;
         } else if (is_map(signature)) {
                 if ((r = read_map(m, key, signature, ret, e)) < 0)
+                        return r;
+        } else if (streq(signature, "as")) {
+                if ((r = read_strings(m, key, ret, e)) < 0)
                         return r;
         } else if (strlen(signature) == 1 && strchr("sogynqiuxtdb", signature[0])) {
                 *ret = read_basic(m, signature[0]);

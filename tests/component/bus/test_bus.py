@@ -145,12 +145,35 @@ def test_run_takes_all_options(c):
     assert set(row["usage"]) == set(row["usage_sources"]) and row["usage"], row
 
 
+def test_run_queues(c):
+    watch(c)
+    first, _ = run(c, SLEEP)
+    task, _ = run(c, ["/bin/true"], options={
+        "after": ("as", [first]), "unique": ("s", "one"), "attempts": ("u", 2), "hold": ("b", True)})
+    row = get(c, task)
+    assert (row["status"], row["held"], row["pending_reason"], row["after"]) == ("pending", True, "held", [first])
+    assert row["unique"] == "one"
+    with refused("AlreadyExists", task):
+        run(c, ["/bin/true"], options={"unique": ("s", "one")})
+    joined, _ = run(c, ["/bin/true"], options={"unique": ("s", "one"), "unique_mode": ("s", "join")})
+    assert joined == task
+    call(c, "CancelTask", first, "")
+    assert ended(c, task).member == "TaskCancelled"
+
+
 @pytest.mark.parametrize("options, error, words", [
     ({"subsystem": ("s", "no way")}, "InvalidArgument", "subsystem: "),
     ({"subsystem": ("i", 1)}, "InvalidArgument", "subsystem"),
     ({"colour": ("s", "red")}, "InvalidArgument", "colour"),
     ({"spec": ("i", 0)}, "InvalidArgument", "spec"),
-    ({"title": ("as", ["x"])}, "InvalidArgument", "title: a value of type 'as'"),
+    ({"title": ("as", ["x"])}, "InvalidArgument", "title"),
+    ({"title": ("a(s)", [("x",)])}, "InvalidArgument", "title: a value of type 'a(s)'"),
+    ({"after": ("s", "x")}, "InvalidArgument", "after"),
+    ({"after": ("as", ["test_bus_nobody-knows-me"])}, "NoSuchTask", "after: there is no task"),
+    ({"unique": ("s", "")}, "InvalidArgument", "unique"),
+    ({"unique_mode": ("s", "perhaps")}, "InvalidArgument", "unique_mode"),
+    ({"attempts": ("u", 0)}, "InvalidArgument", "attempts"),
+    ({"attempts": ("u", 1001)}, "InvalidArgument", "attempts"),
     ({"title": ("v", ("s", "x"))}, "InvalidArgument", "title"),
     ({"title": ("s", "x" * 1025)}, "LimitExceeded", "title"),
     ({"priority": ("i", 11)}, "InvalidArgument", "priority"),

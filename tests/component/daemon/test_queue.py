@@ -3,11 +3,12 @@
 
 import contextlib
 import os
+import subprocess
 import time
 
 import checks
 import pytest
-from instance import Instance
+from instance import REEVE, Instance, booted
 from people import Person
 from varlink import VarlinkError
 
@@ -580,3 +581,86 @@ def test_ten_thousand_wait():
         assert cpu() < 5
         w.call("Cancel", task_id="first")
         w.i.wait("t0-50")
+
+
+# ---- the command line ----
+
+
+def reeve(w, *args, **kwargs):
+    env = {**os.environ, "REEVE_SOCKET": w.i.path("io.reeve.Registry")}
+    return subprocess.Popen([REEVE, *args], env=env, text=True, stdin=subprocess.DEVNULL, **kwargs)
+
+
+def output_of(w, *args):
+    p = reeve(w, *args, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    out, err = p.communicate(timeout=60)
+    return p.returncode, out, err
+
+
+def test_a_policy_retries_for_who_passes_nothing():
+    with World() as w:
+        command = counting(w, 3)
+        status, _, err = output_of(w, "run", "-S", "tries", "-T", "flaky", "--id=a", "--", *command)
+        assert status == 0 and w.get("a")["attempt"] == 3, err
+        status, _, err = output_of(w, "run", "-S", "tries", "-T", "flaky", "--id=b", "--attempts=1", "--", "/bin/false")
+        assert status == 1 and w.get("b")["attempt"] == 1, err
+        status, _, err = output_of(w, "run", "-S", "tries", "-T", "flaky", "--id=c", "--pipe", "--", "/bin/false")
+        assert status == 1 and w.get("c")["attempts"] == 1, err
+        status, _, err = output_of(w, "run", "--attempts=2", "--id=d", "-p", "Nice=1", "--no-block", "--", "/bin/true")
+        assert status == 0 and w.get("d")["attempts"] == 2, "where the policy says nothing the caller may choose"
+        w.i.wait("d")
+
+
+def test_joined_by_the_command_line():
+    with World() as w:
+        a = reeve(w, "run", "--id=a", "--unique=k", "--", "/bin/sh", "-c", f"read -r x <{w.gate('a')}; echo said; exit 5",
+                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        checks.until(w.i, "a does not run", lambda: any(t["task_id"] == "a" for t in w.call("List")["tasks"]))
+        b = reeve(w, "run", "--unique=k", "--join", "--", "/bin/true", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        status, _, err = output_of(w, "run", "--unique=k", "--", "/bin/true")
+        assert status != 0 and "'a'" in err, err
+        w.open_gate("a")
+        for p in (a, b):
+            out, err = p.communicate(timeout=60)
+            assert (p.returncode, out) == (5, "said\n") and "a: failed" in err, err
+
+
+def test_the_line_says_what_it_waits_for():
+    with World("version: 1\nmax_parallel: 1\n") as w:
+        w.run("a")
+        master, slave = os.openpty()
+        p = reeve(w, "run", "--id=b", "--", "/bin/true", stdout=subprocess.DEVNULL, stderr=slave)
+        os.close(slave)
+        shown = b""
+        while b"0 ahead" not in shown:
+            shown += os.read(master, 4096)
+        assert b"pending (1 of 1 of all tasks run), 0 ahead" in shown, shown
+        _, out, _ = output_of(w, "list")
+        assert "pending (1 of 1 of all tasks run)" in out, out
+        _, out, _ = output_of(w, "show", "b")
+        assert "pending (1 of 1 of all tasks run)" in out and "Ahead: 0" in out, out
+        w.open_gate("a")
+        with contextlib.suppress(OSError):
+            while data := os.read(master, 4096):
+                shown += data
+        assert p.wait() == 0 and b"b: completed" in shown, shown
+        os.close(master)
+
+
+def test_hold_release_and_timers():
+    with World() as w:
+        status, out, err = output_of(w, "run", "--hold", "--no-block", "--id=a", "--", "/bin/true")
+        assert (status, out) == (0, "a\n"), err
+        assert output_of(w, "release", "a")[0] == 0
+        assert w.i.wait("a")["status"] == "completed"
+        assert output_of(w, "hold", "a")[0] != 0
+        status, _, err = output_of(w, "run", "--after=a,none", "--", "/bin/true")
+        assert status != 0 and "there is no task 'none' to come after" in err
+        for args, words in ((("--join",), "--join means nothing"), (("--attempts=1001",), "at most 1000"),
+                            (("--attempts=2", "--pipe"), "exclude each other"),
+                            (("--on-active=1s", "--pty"), "exclude"), (("--on-calendar=daily", "--id=x"), "exclude")):
+            status, _, err = output_of(w, "run", *args, "--", "/bin/true")
+            assert status == 64 and words in err, err
+        if not booted():
+            status, _, err = output_of(w, "run", "--on-calendar=daily", "--", "/bin/true")
+            assert status == 75 and "timers are systemd's, and it does not run here" in err, (status, err)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "basic/strings.h"
+#include "daemon/queue/backoff.h"
 #include "tests/unit/test.h"
 
 #define START (1000 * USEC_PER_DAY)
@@ -266,6 +267,49 @@ static void model_act(Queue *q, Model *m, uint64_t serial)
         }
 }
 
+static size_t model_ahead(const Model *all, const Model *m, QueueLimit limit)
+{
+        size_t n = 0;
+
+        for (const Model *o = all; o < all + ENTRIES; o++) {
+                if (o->state != QUEUE_WAITING)
+                        continue;
+                bool wants = limit == QUEUE_LIMIT_ALL || streq(o->request.subsystem, m->request.subsystem);
+                wants &= limit != QUEUE_LIMIT_TASK_TYPE || streq(o->request.task_type, m->request.task_type);
+                n += wants && (model_key(o) < model_key(m) ||
+                               (model_key(o) == model_key(m) && o->serial < m->serial));
+        }
+        return n;
+}
+
+/* What each waiting entry is told, counted or ranked; and who runs in the slots that it wants. */
+static void check_positions(Queue *q, const Model *all)
+{
+        QueueEntry *running[ENTRIES];
+        QueuePosition counted, ranked;
+
+        for (const Model *m = all; m < all + ENTRIES; m++) {
+                if (m->state != QUEUE_WAITING)
+                        continue;
+                queue_position(q, &m->entry, &counted);
+                if (counted.limit == QUEUE_LIMIT_NONE)
+                        continue;
+                assert_int_equal(counted.ahead, model_ahead(all, m, counted.limit));
+                assert_int_equal(queue_running_with(q, &m->entry, counted.limit, running, ENTRIES),
+                                 counted.running);
+                assert_int_equal(queue_running_with(q, &m->entry, counted.limit, running, 1), 1);
+                assert_int_equal(running[0]->state, QUEUE_RUNNING);
+        }
+        queue_rank(q);
+        for (const Model *m = all; m < all + ENTRIES; m++) {
+                if (m->state != QUEUE_WAITING)
+                        continue;
+                queue_position(q, &m->entry, &ranked);
+                if (ranked.limit != QUEUE_LIMIT_NONE)
+                        assert_int_equal(ranked.ahead, model_ahead(all, m, ranked.limit));
+        }
+}
+
 static void test_as_the_model(void **state)
 {
         Queue *q = *state;
@@ -277,6 +321,8 @@ static void test_as_the_model(void **state)
         queue_set_max(q, 12);
         for (unsigned i = 0; i < ACTS; i++) {
                 model_act(q, all + rand() % ENTRIES, i);
+                if (rand() % 500 == 0)
+                        check_positions(q, all);
                 if (rand() % 3)
                         continue;
                 Model *expected = model_next(all, 12);
@@ -297,6 +343,27 @@ static void test_as_the_model(void **state)
         free(all);
 }
 
+/* ---- pauses ---- */
+
+static void test_backoff(void **state _unused_)
+{
+        const usec_t second = USEC_PER_SEC;
+
+        assert_int_equal(backoff_pause(5 * second, 60 * second, 2, 0), 5 * second);
+        assert_int_equal(backoff_pause(5 * second, 60 * second, 3, 0), 10 * second);
+        assert_int_equal(backoff_pause(5 * second, 60 * second, 5, 0), 40 * second);
+        assert_int_equal(backoff_pause(5 * second, 60 * second, 6, 0), 60 * second);
+        assert_int_equal(backoff_pause(5 * second, 60 * second, 1000, 0), 60 * second);
+        assert_int_equal(backoff_pause(5 * second, 60 * second, 2, UINT32_MAX), 5 * second * 3 / 4);
+        assert_int_equal(backoff_pause(60 * second, 5 * second, 2, 0), 5 * second);
+        assert_int_equal(backoff_pause(0, 60 * second, 9, UINT32_MAX), 0);
+        assert_int_equal(backoff_pause(1, USEC_INFINITY, 500, 0), USEC_INFINITY);
+        for (uint32_t random = 0; random < UINT32_MAX - 1000000; random += 1000000) {
+                usec_t pause = backoff_pause(4 * second, 60 * second, 2, random);
+                assert_true(pause >= 3 * second && pause <= 4 * second);
+        }
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -305,6 +372,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_recovered_and_retried, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_as_the_model, setup, teardown),
+                cmocka_unit_test(test_backoff),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
