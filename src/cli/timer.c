@@ -23,6 +23,25 @@ static int add(char ***argv, const char *name, const char *value)
         return text ? strv_append(argv, text) : -ENOMEM;
 }
 
+/* systemd would expand variables of its own in it. */
+static char *escape_dollars(const char *text)
+{
+        _cleanup_buffer_ Buffer b = { 0 };
+        int r = 0;
+
+        for (const char *p = text; r >= 0 && *p; p++)
+                r = *p == '$' ? buffer_append_text(&b, "$$") : buffer_append(&b, p, 1);
+        if (r >= 0 && b.size == 0)
+                return strdup("");
+        return r < 0 ? NULL : buffer_take(&b);
+}
+
+static int add_escaped(char ***argv, const char *text)
+{
+        _cleanup_free_ char *escaped = escape_dollars(text);
+        return escaped ? strv_append(argv, escaped) : -ENOMEM;
+}
+
 static int make_argv(const TimerRequest *q, const char *reeve, char ***ret)
 {
         _cleanup_(strv_freep) char **argv = NULL;
@@ -41,9 +60,9 @@ static int make_argv(const TimerRequest *q, const char *reeve, char ***ret)
         if (r >= 0)
                 r = strv_append(&argv, "--");
         if (r >= 0)
-                r = strv_append(&argv, reeve);
+                r = add_escaped(&argv, reeve);
         for (char **p = q->run; r >= 0 && *p; p++)
-                r = strv_append(&argv, *p);
+                r = add_escaped(&argv, *p);
         if (r >= 0)
                 *ret = TAKE_PTR(argv);
         return r;
