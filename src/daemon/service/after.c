@@ -57,7 +57,7 @@ static void never_met(Need *n, const char *what)
         Task *t = n->queue->task;
 
         snprintf(message, sizeof(message), "it was to start after %s, which %s", n->task_id, what);
-        if (t->doing & TASK_DOING_FINISH)
+        if (t->row.status != TASK_PENDING || (t->doing & TASK_DOING_FINISH))
                 need_free(n);
         else
                 service_end_otherwise(n->queue->service, t, TASK_CANCELLED, TASK_OUTCOME_NONE, message);

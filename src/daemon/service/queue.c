@@ -392,8 +392,10 @@ void service_set_held(Service *s, const Caller *caller, const char *task_id, boo
                 return;
         }
         t->row.held = held;
-        if (held && t->queue->entry.state != QUEUE_PARKED)
+        if (held && t->queue->entry.state != QUEUE_PARKED) {
                 queue_park(s->queue, &t->queue->entry);
+                service_answer_runs(s, t, NULL);
+        }
         int r = write_held(s, t, callback, userdata);
         if (r < 0) {
                 reeve_error_errno(&e, r, NULL, "cannot store it");
@@ -415,12 +417,13 @@ void service_queue_recover(Service *s, Task *t)
         row = &t->row;
         if (!t->queue || row->status != TASK_PENDING || (t->doing & TASK_DOING_FINISH))
                 return;
-        if (service_has_record(s, t))
-                service_queue_started(s, t);
+        if (service_has_record(s, t)) {
+                service_queue_started(s, t); /* whatever it waited for was there */
+                return;
+        }
         if (row->attempt == 0 && service_after_begin(s, t) < 0)
                 log_error("%s: out of memory, it does not wait for others", row->task_id);
-        if (row->not_before_realtime == 0 || t->queue->entry.state != QUEUE_PARKED ||
-            t->queue->pause_index != PRIOQ_NONE)
+        if (row->not_before_realtime == 0 || t->queue->pause_index != PRIOQ_NONE)
                 return;
         if (memcmp(row->boot_id, s->boot_id, sizeof(s->boot_id)) != 0)
                 row->not_before_boottime =

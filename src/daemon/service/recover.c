@@ -131,11 +131,12 @@ int service_recover(Service *s, ReeveError *reterr)
                         break;
                 t->policy = service_recover_policy(policies, t->row.policy_hash, open_tasks[i].policy);
                 service_recover_hook(s, t);
-                if (!t->hook && !task_is_reported(&t->row) && restore_start(t, open_tasks + i) < 0 &&
-                    t->row.status == TASK_PENDING)
+                bool may_start = t->row.status == TASK_PENDING || t->row.attempt < t->row.attempts;
+                bool is_run = !t->hook && !task_is_reported(&t->row);
+                if (is_run && may_start && restore_start(t, open_tasks + i) < 0)
                         log_debug("%s: cannot be launched any more", t->row.task_id);
                 service_sla_recover(s, t);
-                if (!t->hook && !task_is_reported(&t->row))
+                if (is_run)
                         r = service_queue_enter(s, t);
                 if (r < 0)
                         reeve_error_errno(reterr, r, NULL, "cannot recover");

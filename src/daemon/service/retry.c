@@ -24,7 +24,8 @@ bool service_may_retry(const Task *t, TaskOutcome outcome)
         assert(t);
 
         /* task_judge_attempt() may be about the attempt that comes after row.attempt, if that never was seen to run. */
-        return t->queue && t->policy && (t->policy->retry.on & (UINT32_C(1) << outcome)) &&
+        return outcome != TASK_OUTCOME_SLA && t->queue && t->policy &&
+               (t->policy->retry.on & (UINT32_C(1) << outcome)) &&
                t->row.attempt + (t->row.status == TASK_PENDING) < t->row.attempts && t->start_is_stored &&
                !t->row.cancel_requested && !t->ended_by_ladder;
 }

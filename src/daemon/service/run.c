@@ -529,7 +529,8 @@ static void on_other(const ReeveError *error, TaskRow **rows, size_t n, void *us
         ReeveError e = REEVE_ERROR_NULL;
 
         if (!error && n == 0) {
-                reeve_error_set(&e, REEVE_ERROR_NO_SUCH_TASK, "after", "there is no task '%s' to come after", op->other);
+                reeve_error_set(&e, REEVE_ERROR_NO_SUCH_TASK, "after", "there is no task '%s' to come after",
+                                op->other);
                 error = &e;
         }
         if (error)
