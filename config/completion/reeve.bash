@@ -26,7 +26,7 @@ _reeve_options() {
 _reeve_ids() {
     local status=
     case $1 in
-        signal | cancel | freeze | thaw | hold | release | extend) status=--status=pending,active,verifying ;;
+        update | complete | fail | signal | cancel | freeze | thaw | hold | release | extend) status=--status=pending,active,verifying ;;
     esac
     reeve list --json=short --limit=100 $status 2>/dev/null | grep -o '"task_id":"[^"]*"' | cut -d'"' -f4
 }
@@ -121,7 +121,7 @@ _reeve() {
                 *) ((COMP_CWORD > 2)) || _reeve_words "check explain show reload" "$current" ;;
             esac
             ;;
-        show | wait | logs | signal | cancel | freeze | thaw | hold | release | extend)
+        show | update | complete | fail | wait | logs | signal | cancel | freeze | thaw | hold | release | extend)
             if [[ $verb == signal && $COMP_CWORD -gt 2 && $previous != -* ]]; then
                 _reeve_words "$(compgen -A signal | sed -n '/JUNK/d; s/^SIG//p')" "$current"
             else

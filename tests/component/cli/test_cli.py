@@ -496,6 +496,64 @@ class Attach(Case):
         self.assertEqual(len(self.calls("Attach")), 1)
 
 
+class Report(Case):
+    """What a script says of its own work."""
+
+    TASK = {"task_id": "t1", "subsystem": "ml", "task_type": "train", "title": "", "kind": "reported", "owner_uid": 0,
+            "priority": 5, "status": "active", "attempt": 0, "attempts": 1, "created_at": 1, "usage": {}, "usage_sources": {}}
+
+    def test_start(self):
+        self.serve(Start=[{"replies": [{"task": self.TASK}]}])
+        self.assertEqual(self.reeve("start"), ("t1\n", ""))
+        self.assertEqual(self.reeve(
+            "start", "-S", "ml", "-T", "train", "--title=T", "--description=D", "--created-by=C", "--id=t1", "--priority=7",
+            '--metadata={"a": [1]}', "--sla=1h", "--heartbeat=5min", "--pending"), ("t1\n", ""))
+        self.assertEqual(self.calls("Start"), [{"subsystem": "user", "task_type": "task"}, {
+            "task_id": "t1", "subsystem": "ml", "task_type": "train", "title": "T", "description": "D", "created_by": "C",
+            "priority": 7, "metadata": {"a": [1]}, "sla": "1h", "heartbeat_usec": 300000000, "pending": True}])
+        self.assertEqual(json.loads(self.reeve("start", "--json=short")[0]), self.TASK)
+
+    def test_update(self):
+        self.serve(Update=[{"replies": [{}]}])
+        self.assertEqual(self.reeve(
+            "update", "--progress=50%", "-m", "half", "--metric=loss=0.25", "--metric=epochs_completed=3", "--step=3",
+            "--used=cpu_seconds=1e1", '--metadata={"a": 1}', "t1"), ("", ""))
+        self.reeve("update", "--progress=.25", "t1")
+        self.assertEqual(self.calls("Update"), [
+            {"task_id": "t1", "progress": 0.5, "message": "half", "ml_metrics": {"loss": 0.25, "epochs_completed": 3},
+             "step": 3, "resource_usage": {"cpu_seconds": 10}, "metadata": {"a": 1}},
+            {"task_id": "t1", "progress": 0.25}])
+
+    def test_complete(self):
+        done = {"when": {"verification_passed": True}, "replies": [{"task": {**self.TASK, "status": "completed"}}]}
+        failed = {"replies": [{"task": {**self.TASK, "status": "failed", "message": "not verified"}}]}
+        self.serve(Complete=[done, failed])
+        self.assertEqual(self.reeve("complete", "--verified", "-m", "x", '--result={"b": 2}', "t1"), ("", ""))
+        self.assertEqual(self.reeve("complete", "--not-verified", "t1", status=1), ("", "reeve: t1: failed: not verified\n"))
+        self.assertEqual(self.calls("Complete"), [
+            {"task_id": "t1", "verification_passed": True, "message": "x", "result_metadata": {"b": 2}},
+            {"task_id": "t1", "verification_passed": False}])
+
+    def test_fail(self):
+        late = {"error": "io.reeve.Registry.AlreadyFinished", "parameters": {"message": "too late", "field": "task_id"}}
+        self.serve(Fail=[{"when": {"message": "it broke"}, "replies": [{"task": {**self.TASK, "status": "failed"}}]}, late])
+        self.assertEqual(self.reeve("fail", "-m", "it broke", "--used=cpu_seconds=1", "t1"), ("", ""))
+        self.assertIn("too late", self.reeve("fail", "t1", status=65)[1])
+        self.assertEqual(self.calls("Fail"), [
+            {"task_id": "t1", "message": "it broke", "resource_usage": {"cpu_seconds": 1}}, {"task_id": "t1", "message": ""}])
+
+    def test_refusals(self):
+        self.serve()
+        for args, text in (
+                (("update",), "argument is missing"), (("start", "x"), "too many"), (("update", "--progress=much", "t"), "percentage"),
+                (("update", "--progress=nan", "t"), "percentage"), (("update", "--metric=a", "t"), "NAME=NUMBER"),
+                (("update", "--metric==1", "t"), "NAME=NUMBER"), (("fail", "--used=a=b", "t"), "NAME=NUMBER"),
+                (("update", "--used=a=1x", "t"), "NAME=NUMBER"), (("complete", "--result=[]", "t"), "--result: "),
+                (("complete", "--verified", "--not-verified", "t"), "contrary"), (("start", "--heartbeat=0"), "no time span"),
+                (("start", "--heartbeat=never"), "no time span"), (("start", "--priority=0"), "from 1 to 10")):
+            self.assertIn(text, self.reeve(*args, status=64)[1], args)
+
+
 class Replaced(Case):
     """The registry is killed and started again while somebody waits."""
 

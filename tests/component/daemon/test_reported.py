@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from instance import Instance
+from instance import REEVE, Instance
 from people import Person
 from varlink import VarlinkError
 
@@ -492,3 +492,30 @@ def test_another_boot():
                 t = say(c, "Wait", task)["task"]
                 assert (t["status"], t["outcome"]) == ("lost", "rebooted"), t
             assert start(c, "unbegun")["status"] == "active"
+
+
+# ---- a script
+
+
+def test_a_script_reports(reeve):
+    script = """
+        set -e
+        id=$(reeve start --subsystem=learning --type=checked --title='A script' --heartbeat=1min --sla=1h)
+        reeve update --progress=50% -m 'half way' --metric=loss=0.5 --step=1 "$id"
+        reeve complete --verified --used=cpu_seconds=1.5 --used=storage_delta_mb=-1 --result='{"a": 1}' "$id"
+        reeve complete --verified --used=cpu_seconds=1.5 --used=storage_delta_mb=-1 --result='{"a": 1}' "$id"
+        bad=$(reeve start --subsystem=learning --type=checked)
+        reeve complete "$bad" || echo "$? $id $bad"
+        reeve fail "$bad" && exit 1
+        exit 0
+    """
+    path = os.path.dirname(reeve.program(REEVE)) + ":/usr/bin:/bin"
+    done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, timeout=60, check=False,
+                          env={"PATH": path, "REEVE_SOCKET": reeve.path("io.reeve.Registry")})
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    status, good, bad = done.stdout.split()
+    assert status == "1" and f"{bad}: failed" in done.stderr and "has ended: failed" in done.stderr, done.stderr
+    with reeve.connect() as c:
+        t = say(c, "Get", good)["task"]
+    assert (t["status"], t["title"], t["progress"], t["result_metadata"]) == ("completed", "A script", 0.5, {"a": 1}), t
+    assert t["usage"] == {"cpu_usec": 1500000, "storage_delta_bytes": -MB} and t["sla_met"] is True, t
