@@ -2,6 +2,7 @@
 """What the client does when answers stay away, with a registry that is told what to answer."""
 
 import asyncio
+import contextlib
 import json
 import logging
 
@@ -282,15 +283,47 @@ def test_an_update_that_nobody_waits_for_is_refused_aloud(path, caplog):
     assert "an update was refused" in caplog.text
 
 
-def test_nonsense_from_the_other_side(path):
-    async def serve(reader, writer):
-        await reader.readuntil(b"\0")
-        writer.write(b"nonsense\0")
-
+def test_connections_that_a_restart_has_ended_are_not_used_again(path):
     async def work():
-        server = await asyncio.start_unix_server(serve, path)
+        async with Registry(path, good) as registry:
+            r = reporter(registry)
+            for _ in range(2):
+                await asyncio.gather(*(r.complete_task(t) for t in [await r.start_task("x") for _ in range(5)]))
+                await registry.stop()
+                await registry.start()
+            assert len(registry.said("Complete")) == 10
+
+    run(work())
+
+
+async def answer_with(data, path):
+    """A server that answers each call with these bytes."""
+    async def serve(reader, writer):
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"\0"):
+                writer.write(data)
+        writer.close()
+
+    return await asyncio.start_unix_server(serve, path)
+
+
+@pytest.mark.parametrize("nonsense", [b"nonsense\0", b"5\0", b"\0", b"\xff\0"])
+def test_nonsense_from_the_other_side(path, nonsense):
+    async def work():
+        server = await answer_with(nonsense, path)
         with pytest.raises(reeve.ConnectionLost):
             await clients.client(str(path)).call("Get", {"task_id": "x"}, patience=0.1)
+        server.close()
+
+    run(work())
+
+
+def test_an_answer_to_nothing_is_no_answer_to_the_next(path):
+    async def work():
+        server = await answer_with(b'{"parameters": {"n": 1}}\0{"parameters": {"n": 2}}\0', path)
+        client = clients.client(str(path))
+        assert [(await client.call("Get", {}))["n"] for _ in range(3)] == [1, 1, 1]
+        await client.close()
         server.close()
 
     run(work())

@@ -90,6 +90,20 @@ def test_a_callback_may_fail_and_may_end_its_subscription(instance, caplog):
     run(work())
 
 
+def test_a_subscription_may_be_closed_while_another_reads(instance):
+    async def work():
+        events = reeve.message_bus.events()
+        reading = asyncio.ensure_future(take(events, 4))
+        await events.begin()
+        first = instance.run_wait(TRUE)
+        while events.last < 3:
+            await reeve.task_registry.get_task(first["task_id"])
+        await events.close()
+        assert await reading is None, "the fourth never came"
+
+    run(work())
+
+
 def test_questions(instance):
     async def work():
         running = instance.run(SLEEP, subsystem="healing", task_type="playbook", more={"sla": "1h"})["task_id"]

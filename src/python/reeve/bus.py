@@ -14,7 +14,7 @@ import inspect
 import logging
 import types
 from dataclasses import dataclass
-from typing import AsyncIterator, Awaitable, Callable, Optional, Tuple, Type, Union
+from typing import AsyncGenerator, Awaitable, Callable, Optional, Tuple, Type, Union
 
 from . import client as clients
 from . import wire
@@ -57,7 +57,7 @@ async def call_back(callback: Callback, event: Event) -> None:
 
 
 class Subscription:
-    """Events as they come, for `async for`; a context manager that ends it. Used by one coroutine at a time."""
+    """Events as they come, for `async for` in one coroutine; a context manager that ends it. Anybody may close it."""
 
     def __init__(self, topics: Tuple[str, ...], path: str, since: Optional[int], subsystem: Optional[str],
                  task_id: Optional[str]) -> None:
@@ -67,6 +67,7 @@ class Subscription:
         self._path = path
         self._filter = {"subsystem": subsystem, "task_id": task_id}
         self._wire: Optional[wire.Wire] = None
+        self._receiving = False
         self._closed = False
         self._runner: Optional["asyncio.Task[None]"] = None
 
@@ -89,9 +90,12 @@ class Subscription:
         if self._runner and self._runner is not asyncio.current_task():
             self._runner.cancel()
             await asyncio.wait([self._runner])
-        self._disconnect()
+        if self._wire and self._receiving:
+            self._wire.shutdown()  # another coroutine reads; it is told, and disconnects
+        else:
+            self._disconnect()
 
-    async def __aiter__(self) -> AsyncIterator[Event]:
+    async def __aiter__(self) -> AsyncGenerator[Event, None]:
         await self.begin()
         backoff = Backoff()
         try:
@@ -101,7 +105,8 @@ class Subscription:
                 except Unavailable as e:
                     log.debug("events: %s", e)
                     self._disconnect()
-                    await backoff.pause()
+                    if not self._closed:
+                        await backoff.pause()
                     continue
                 backoff.reset()
                 if event and self._wants(event.topic):
@@ -113,7 +118,11 @@ class Subscription:
         if self._wire is None:
             self._wire = await wire.Wire.open(self._path)
             await self._wire.send(wire.encode("Monitor", {"since": self.last, **self._filter}, more=True))
-        message = await self._wire.receive()
+        self._receiving = True
+        try:
+            message = await self._wire.receive()
+        finally:
+            self._receiving = False
         values = wire.parameters_of(message)
         if not message.get("continues"):
             raise ConnectionLost("the registry ended the stream of events")
@@ -141,7 +150,7 @@ class Subscription:
         # Closed here and not when somebody collects the generator.
         async with contextlib.AsyncExitStack() as stack:
             events = self.__aiter__()
-            stack.push_async_callback(events.aclose)  # type: ignore[attr-defined]
+            stack.push_async_callback(events.aclose)
             async for event in events:
                 await call_back(callback, event)
 

@@ -242,6 +242,7 @@ class Client:
 
     async def _send_end(self, delivery: Delivery) -> Parameters:
         async with self._ends:
+            self._idle = [pipeline for pipeline in self._idle if pipeline.is_idle]
             pipeline = self._idle.pop() if self._idle else await Pipeline.open(self.path)
             try:
                 return await pipeline.call(delivery.data)

@@ -2,7 +2,7 @@
 """Questions about tasks, of all reporters and of `reeve run`."""
 
 import datetime
-from typing import Any, AsyncIterator, Dict, Iterable, List, Optional, Union
+from typing import Any, AsyncGenerator, Dict, Iterable, List, Optional, Union
 
 from . import client as clients
 from . import wire
@@ -23,7 +23,7 @@ class TaskRegistry:
     async def iterate_tasks(self, status: Union[str, Iterable[str], None] = None, subsystem: Optional[str] = None,
                             task_type: Optional[str] = None, *, created_by: Optional[str] = None,
                             owner_uid: Optional[int] = None, since: Optional[datetime.datetime] = None,
-                            until: Optional[datetime.datetime] = None) -> AsyncIterator[Task]:
+                            until: Optional[datetime.datetime] = None) -> AsyncGenerator[Task, None]:
         """Tasks, newest first, page by page: of one status or of several; created not before `since` and before `until`."""
         question: Dict[str, Any] = {
             "status": status if status is None or isinstance(status, str) else ",".join(status),

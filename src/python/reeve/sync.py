@@ -12,6 +12,7 @@ Callbacks of a subscription or a guardian are called one at a time, in a thread 
 """
 
 import asyncio
+import contextlib
 import functools
 import os
 import threading
@@ -96,7 +97,8 @@ def _iterate(values: Any) -> Iterator[Any]:
         while (value := _background.run(following())) is not end:
             yield value
     finally:
-        _background.run(values.aclose())
+        with contextlib.suppress(RuntimeError):  # whoever was interrupted in it is still on its way out
+            _background.run(values.aclose())
 
 
 def _in_thread(callback: SyncCallback) -> _bus.Callback:

@@ -147,7 +147,7 @@ class Wire:
             self._loop.remove_writer(fd)
 
     async def receive(self) -> Dict[str, Any]:
-        """The next message. Raises ConnectionLost at the end of the stream."""
+        """The next message. Raises ConnectionLost at the end of the stream, or when it is none."""
         while (end := self._received.find(0, self._scanned)) < 0:
             self._scanned = len(self._received)
             try:
@@ -160,7 +160,12 @@ class Wire:
         text = bytes(self._received[:end])
         del self._received[:end + 1]
         self._scanned = 0
-        message: Dict[str, Any] = json.loads(text)
+        try:
+            message = json.loads(text)
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            raise ConnectionLost("whoever listens there does not speak varlink")
         return message
 
 
@@ -215,7 +220,7 @@ class Pipeline:
             while True:
                 message = await self._wire.receive()
                 self._answer(message)
-        except (ConnectionLost, ValueError, IndexError) as e:
+        except (ConnectionLost, IndexError) as e:  # IndexError: an answer to nothing
             why = e
         finally:
             self._ended = True
