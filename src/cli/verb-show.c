@@ -154,9 +154,9 @@ static void ladder_what(const json_t *step, char *text, size_t size)
                 snprintf(text, size, "%s", what);
 }
 
-static void print_ladder(const TaskView *t)
+static void print_steps(const json_t *ladder, bool is_over)
 {
-        const json_t *ladder = json_object_get(t->json, "ladder"), *step;
+        const json_t *step;
         size_t i;
 
         if (json_array_size(ladder) == 0)
@@ -175,7 +175,7 @@ static void print_ladder(const TaskView *t)
                 if (fired)
                         usec_format_span((usec_t)json_get_integer(step, "lateness_usec", 0), late,
                                          sizeof(late));
-                else if (task_view_has_ended(t))
+                else if (is_over)
                         state = "not needed";
                 ladder_when(step, when, sizeof(when));
                 ladder_what(step, what, sizeof(what));
@@ -263,6 +263,52 @@ static void print_verification(const json_t *v)
         }
 }
 
+static void print_processes(const json_t *processes)
+{
+        const json_t *p, *path;
+        size_t i, k;
+
+        if (json_array_size(processes) == 0)
+                return;
+        printf("  %-8s %-5s %-16s %-24s %s\n", "pid", "state", "name", "waits in", "open files");
+        json_array_foreach((json_t *)processes, i, p) {
+                printf("  %-8" PRId64 " %-5s %-16s %-24s %" PRId64 "\n", json_get_integer(p, "pid", 0),
+                       json_get_string(p, "state") ?: "?", json_get_string(p, "comm") ?: "?",
+                       json_get_string(p, "wchan") ?: "-", json_get_integer(p, "descriptors", 0));
+                json_array_foreach(json_object_get(p, "paths"), k, path) {
+                        printf("           ");
+                        print_clean(json_string_value(path) ?: "");
+                        putchar('\n');
+                }
+        }
+}
+
+/* "Stuck: idle for 10min, found 2026-11-23 04:28:39", and what it was at. */
+static void print_stuck(const TaskView *t)
+{
+        const json_t *stuck = json_object_get(t->json, "stuck"),
+                     *evidence = json_object_get(stuck, "evidence");
+        const char *rule = json_get_string(stuck, "rule"), *output = json_get_string(evidence, "output");
+        int64_t over = json_get_integer(stuck, "over_at", 0);
+        char span[32], found[32], at[32];
+
+        if (!rule)
+                return;
+        usec_format_span((usec_t)json_get_integer(evidence, "window_usec", 0), span, sizeof(span));
+        usec_format_realtime((usec_t)json_get_integer(stuck, "found_at", 0), found, sizeof(found));
+        printf("\n  %sStuck%s: %s for %s, found %s", terminal_color(over ? COLOR_RESET : COLOR_RED),
+               terminal_color(COLOR_RESET), rule, span, found);
+        printf("%s%s\n", over ? ", went on " : "",
+               over ? usec_format_realtime((usec_t)over, at, sizeof(at)) : "");
+        print_processes(json_object_get(evidence, "processes"));
+        if (output && output[0]) {
+                printf("  last output: ");
+                print_clean(output);
+                putchar('\n');
+        }
+        print_steps(json_object_get(stuck, "ladder"), over || task_view_has_ended(t));
+}
+
 static void print_verifications(const json_t *verifications)
 {
         const json_t *v;
@@ -305,7 +351,8 @@ static void print_task(const json_t *task, const ShowOptions *o)
         print_times(&t);
         print_sla(&t);
         print_place(&t);
-        print_ladder(&t);
+        print_steps(json_object_get(t.json, "ladder"), task_view_has_ended(&t));
+        print_stuck(&t);
         if (json_object_size(json_object_get(task, "usage")) > 0)
                 putchar('\n');
         print_usage(&t, o->sources);

@@ -34,10 +34,12 @@
  *     Thaw        s task, u attempt
  *     SetDeadline s task, u attempt, t boottime_usec
  *     Step        s task, u attempt, u step, s act, i signal -> b again, t begun, t done
- *                 a step of the task's ladder, at most once for each number (0 to 15): sets its bit in the record, then acts. `act` is
+ *                 a step of the task's ladder, at most once for each number (0 to 31): sets its bit in the record, then acts. `act` is
  *                 "signal" (thaws first; every process), "freeze" or "kill"; `signal` counts for the first. `again`: the bit
  *                 was set before, and nothing was done now, but for a kill, which is done as often as it is asked. The
  *                 times, CLOCK_BOOTTIME usec, are those before and after the act. An error other than that of "freeze" or of the record says that the bit was not set
+ *     Inspect     s task, u attempt -> a(usssuas)     (pid, state, comm, wchan, descriptors, paths of some of them): at most 64
+ *                                          processes and 8 paths of each; the last three only of processes of the task's own user
  *     ReadUsage   a(su) -> a(sutttttt)     (task, attempt, user_usec, system_usec, rss_bytes, read_bytes,
  *                                           write_bytes, processes); tasks that are gone are left out
  *     Forget      a(su)                    removes records that have ended; unknown ones are ignored

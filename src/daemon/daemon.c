@@ -165,6 +165,11 @@ static void on_ladder_step(const TaskRow *task, const LadderStep *step, void *us
         journal_ladder_step(userdata, task, &s);
 }
 
+static void on_task_stuck(const TaskRow *task, const char *rule, usec_t span_usec, void *userdata)
+{
+        journal_task_stuck(userdata, task, rule, span_usec);
+}
+
 static void on_hook_said(const TaskRow *hook, const char *text, void *userdata)
 {
         journal_hook_said(userdata, hook, text);
@@ -202,6 +207,7 @@ static void open_journal(Daemon *d, sd_event *event, ServiceReports *ret)
                                          .policy_refused = on_policy_refused,
                                          .log_signed = on_log_signed,
                                          .ladder_step = on_ladder_step,
+                                         .task_stuck = on_task_stuck,
                                          .userdata = d->journal };
 }
 

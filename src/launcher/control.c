@@ -14,6 +14,7 @@
 #include "basic/strings.h"
 #include "common/clock.h"
 #include "common/proc/proc.h"
+#include "launcher/inspect.h"
 #include "launcher/launcher.h"
 
 /* A running attempt, as found by its name. */
@@ -221,7 +222,7 @@ int method_step(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
                 return r;
         while (i < ELEMENTSOF(steps) && !streq(steps[i].name, name))
                 i++;
-        if (i == ELEMENTSOF(steps) || number >= RECORD_LADDER_STEPS_MAX || signal < 0 || signal > SIGRTMAX)
+        if (i == ELEMENTSOF(steps) || number >= RECORD_STEPS_MAX || signal < 0 || signal > SIGRTMAX)
                 r = reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "step", "no step of a ladder");
         if (r >= 0)
                 r = find(userdata, id, attempt, &t, &e);
@@ -316,6 +317,25 @@ int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
         }
         if (r >= 0)
                 r = sd_bus_message_close_container(answer);
+        return r < 0 ? r : sd_bus_message_send(answer);
+}
+
+int method_inspect(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *answer = NULL;
+        _cleanup_(target_done) Target t = TARGET_NULL;
+        ReeveError e = REEVE_ERROR_NULL;
+        uint32_t attempt;
+        const char *id;
+
+        int r = sd_bus_message_read(m, "su", &id, &attempt);
+        if (r < 0)
+                return r;
+        if (find(userdata, id, attempt, &t, &e) < 0)
+                return server_reply_error(m, &e);
+        r = sd_bus_message_new_method_return(m, &answer);
+        if (r >= 0)
+                r = inspect_append(answer, &t.members, t.record->run_uid);
         return r < 0 ? r : sd_bus_message_send(answer);
 }
 

@@ -82,6 +82,7 @@ int method_hook(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_act(sd_bus_message *m, void *userdata, sd_bus_error *reterr);  /* on one attempt that runs */
 int method_step(sd_bus_message *m, void *userdata, sd_bus_error *reterr); /* of its ladder */
 int method_read_usage(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
+int method_inspect(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_forget(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_describe(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
 int method_network(sd_bus_message *m, void *userdata, sd_bus_error *reterr);

@@ -33,6 +33,7 @@ static const sd_bus_vtable vtable[] = {
         METHOD("Thaw", "su", "", method_act),
         METHOD("SetDeadline", "sut", "", method_act),
         METHOD("Step", "suusi", "btt", method_step),
+        METHOD("Inspect", "su", "a(usssuas)", method_inspect),
         METHOD("ReadUsage", "a(su)", "a(sutttttt)", method_read_usage),
         METHOD("Forget", "a(su)", "", method_forget),
         METHOD("Describe", "", "ssu", method_describe),

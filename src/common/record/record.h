@@ -76,7 +76,9 @@ typedef enum RecordExit {
 #define RECORD_FLAG_CHILDREN (UINT32_C(1) << 8) /* what is below it is attached, too */
 #define RECORD_FLAG_MOVED    (UINT32_C(1) << 9) /* it was moved into the leaf: it is not done again */
 
+/* Bits of ladder_bits: first those of the ladder to the deadline, then of what is done about a task that is stuck. */
 #define RECORD_LADDER_STEPS_MAX 16
+#define RECORD_STEPS_MAX        32
 
 typedef struct RecordRusage {
         uint64_t user_usec, system_usec;

@@ -40,6 +40,8 @@ static const struct {
         { "task.sla_warning", "SlaWarning", false },
         { "task.sla_violated", "SlaViolated", false },
         { "task.sla_step", "SlaStep", false },
+        { "task.stuck", "TaskStuck", false },
+        { "task.stuck_step", "TaskUpdated", false },
 };
 
 typedef struct BusChange {

@@ -23,7 +23,7 @@ static const struct {
         { "result_metadata", "s" }, { "ml_metrics", "a{sd}" },
         { "usage", "a{sx}" },       { "usage_sources", "a{ss}" },
         { "counts", "a{sx}" },      { "subsystems", "a{sa{sx}}" },
-        { "after", "as" },
+        { "after", "as" },          { "stuck", "s" },
 };
 
 void bus_fds_done(BusFds *f)

@@ -62,6 +62,7 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_SIGNAL_WITH_ARGS("SlaWarning", TASK, 0),
         SD_BUS_SIGNAL_WITH_ARGS("SlaViolated", TASK, 0),
         SD_BUS_SIGNAL_WITH_ARGS("SlaStep", TASK, 0),
+        SD_BUS_SIGNAL_WITH_ARGS("TaskStuck", TASK, 0),
         SD_BUS_VTABLE_END,
 };
 

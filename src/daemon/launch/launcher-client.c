@@ -20,6 +20,7 @@
 #include "basic/parse.h"
 #include "basic/strings.h"
 #include "common/error-table.h"
+#include "common/json/json.h"
 #include "common/task-id.h"
 #include "daemon/loop/reconnect.h"
 #include "daemon/policy/policy.h"
@@ -54,6 +55,7 @@ typedef struct Call {
                 launcher_launched_t launched;
                 launcher_done_t done;
                 launcher_step_t step;
+                launcher_inspected_t inspected;
                 launcher_usage_t usage;
                 launcher_described_t described;
                 launcher_network_t network;
@@ -558,6 +560,81 @@ int launcher_client_step(LauncherClient *c, const LauncherStep *step, launcher_s
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "cannot call the launcher");
         return send(c, m, on_stepped, &(Call){ .step = callback, .userdata = userdata }, reterr);
+}
+
+static int read_paths(sd_bus_message *m, json_t *process)
+{
+        _cleanup_json_ json_t *paths = json_array();
+        const char *path;
+
+        int r = sd_bus_message_enter_container(m, 'a', "s");
+        while (r >= 0 && (r = sd_bus_message_read(m, "s", &path)) > 0)
+                if (json_array_append_new(paths, json_string(path)) < 0)
+                        return -ENOMEM;
+        if (r >= 0 && json_array_size(paths) > 0 && json_object_set(process, "paths", paths) < 0)
+                return -ENOMEM;
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
+/* 1 if there was another one. */
+static int read_process(sd_bus_message *m, json_t *processes)
+{
+        _cleanup_json_ json_t *process = json_object();
+        const char *state, *comm, *wchan;
+        uint32_t pid, n_fds;
+
+        int r = sd_bus_message_enter_container(m, 'r', "usssuas");
+        if (r <= 0)
+                return r;
+        r = sd_bus_message_read(m, "usssu", &pid, &state, &comm, &wchan, &n_fds);
+        if (r < 0)
+                return r;
+        if (json_set_integer(process, "pid", pid) < 0 || json_set_string(process, "state", state) < 0 ||
+            json_set_string(process, "comm", comm) < 0 ||
+            json_set_string(process, "wchan", wchan[0] ? wchan : NULL) < 0 ||
+            (n_fds > 0 && json_set_integer(process, "descriptors", n_fds) < 0))
+                return -ENOMEM;
+        r = read_paths(m, process);
+        if (r >= 0 && json_array_append(processes, process) < 0)
+                r = -ENOMEM;
+        if (r >= 0)
+                r = sd_bus_message_exit_container(m);
+        return r < 0 ? r : 1;
+}
+
+static int on_inspected(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
+{
+        _cleanup_json_ json_t *processes = json_array();
+        Call *call = ASSERT_PTR(userdata);
+        ReeveError e;
+
+        const ReeveError *error = reply_error(m, &e);
+        if (!error) {
+                int r = processes ? sd_bus_message_enter_container(m, 'a', "(usssuas)") : -ENOMEM;
+                while (r >= 0 && (r = read_process(m, processes)) > 0)
+                        ;
+                if (r < 0)
+                        error = bad_reply(r, &e);
+        }
+        call->inspected(error, error ? NULL : processes, call->userdata);
+        return 0;
+}
+
+int launcher_client_inspect(LauncherClient *c, const char *task_id, unsigned attempt,
+                            launcher_inspected_t callback, void *userdata, ReeveError *reterr)
+{
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
+
+        assert(task_id);
+        assert(callback);
+
+        int r = begin(c, "Inspect", &m, reterr);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(m, "su", task_id, attempt);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, NULL, "cannot call the launcher");
+        return send(c, m, on_inspected, &(Call){ .inspected = callback, .userdata = userdata }, reterr);
 }
 
 int launcher_client_set_deadline(LauncherClient *c, const char *task_id, unsigned attempt,

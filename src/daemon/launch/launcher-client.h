@@ -5,6 +5,7 @@
  * connection that is made again whenever it breaks. A call that was out when it broke ends with Unavailable; what
  * became of it must then be read from the records. */
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
@@ -104,6 +105,11 @@ typedef struct LauncherStep {
 } LauncherStep;
 int launcher_client_step(LauncherClient *c, const LauncherStep *step, launcher_step_t callback,
                          void *userdata, ReeveError *reterr);
+/* What a running attempt is at: {pid, state, comm, wchan, descriptors, paths} of each process; what is unknown or not for the task's
+ * owner is "" or left out. */
+typedef void (*launcher_inspected_t)(const ReeveError *error, json_t *processes, void *userdata);
+int launcher_client_inspect(LauncherClient *c, const char *task_id, unsigned attempt,
+                            launcher_inspected_t callback, void *userdata, ReeveError *reterr);
 /* Sets the backstop of a running attempt: the keeper kills it then, whoever else lives. Not answered. */
 int launcher_client_set_deadline(LauncherClient *c, const char *task_id, unsigned attempt,
                                  usec_t deadline_boottime);

@@ -48,6 +48,7 @@
 #define ID_LAUNCHER_AWAY "c450713c0abc46c1824d669cfa249a9d"
 #define ID_POLICY        "5b0c7d3f6a4e4f6f9d0a41c6b7a3e852"
 #define ID_HOOK          "0d6f1c4e7a8b4c02b9a7e6f1d2c3b4a5"
+#define ID_STUCK         "6c1e7f0a8e5d4b7f9a3c52d1e4b6f870"
 #define ID_LOG_SIGNED    "a11316bbb8b34fbfa86308a4331a4f0e"
 
 typedef struct Entry {
@@ -392,6 +393,26 @@ void journal_ladder_step(Journal *j, const TaskRow *task, const JournalStep *ste
                          : add_format(e, "MESSAGE", "%s: step %u (%s) of its ladder: %s", task->task_id,
                                       step->number, step->what, step->state);
         if (r < 0 || add_step(e, step) < 0 || add_task(e, task) < 0)
+                count_dropped(j, ENOMEM);
+        else
+                submit(j, TAKE_PTR(e));
+}
+
+void journal_task_stuck(Journal *j, const TaskRow *task, const char *rule, usec_t span_usec)
+{
+        char span[32];
+
+        assert(task);
+        assert(rule);
+
+        if (!j)
+                return;
+        usec_format_span(span_usec, span, sizeof(span));
+        _cleanup_(entry_freep) Entry *e = entry_new(ID_STUCK, LOG_WARNING);
+        if (!e || add_format(e, "MESSAGE", "%s is stuck: %s for %s", task->task_id, rule, span) < 0 ||
+            add_format(e, "REEVE_STUCK_RULE", "%s", rule) < 0 ||
+            add_format(e, "REEVE_STUCK_USEC", "%llu", (unsigned long long)span_usec) < 0 ||
+            add_task(e, task) < 0)
                 count_dropped(j, ENOMEM);
         else
                 submit(j, TAKE_PTR(e));

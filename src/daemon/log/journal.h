@@ -37,6 +37,8 @@ typedef struct JournalStep {
         bool is_warning;
 } JournalStep;
 void journal_ladder_step(Journal *j, const TaskRow *task, const JournalStep *step);
+/* It is stuck by that rule ("idle"), and was so for that long when it was found. */
+void journal_task_stuck(Journal *j, const TaskRow *task, const char *rule, usec_t span_usec);
 void journal_task_not_stored(Journal *j, const TaskRow *task, const ReeveError *error);
 /* What a hook wrote (text). */
 void journal_hook_said(Journal *j, const TaskRow *hook, const char *text);

@@ -175,6 +175,22 @@ static int set_report(json_t *o, const TaskRow *t)
         return r | set_text(o, "ml_metrics", t->ml_metrics);
 }
 
+/* What is for the next daemon is for nobody else, and what it was at is for who may see its output. */
+static int set_stuck(json_t *o, const TaskRow *t, TaskView view)
+{
+        int r = set_text(o, "stuck", t->stuck);
+        json_t *stuck = json_object_get(o, "stuck");
+
+        json_object_del(stuck, "state");
+        json_object_del(stuck, "ladder_bit");
+        json_object_del(stuck, "ladder_episode");
+        if (view != TASK_VIEW_PRIVATE) {
+                json_object_del(json_object_get(stuck, "evidence"), "processes");
+                json_object_del(json_object_get(stuck, "evidence"), "output");
+        }
+        return r;
+}
+
 json_t *task_row_to_json(const TaskRow *t, TaskView view)
 {
         assert(t);
@@ -184,7 +200,8 @@ json_t *task_row_to_json(const TaskRow *t, TaskView view)
                 return NULL;
 
         int r = set_identity(o, t) | set_progress(o, t) | set_verification(o, t) | set_times(o, t) |
-                set_sla(o, t) | set_report(o, t) | set_queue(o, t) | usage_to_json(&t->usage, o);
+                set_sla(o, t) | set_report(o, t) | set_queue(o, t) | set_stuck(o, t, view) |
+                usage_to_json(&t->usage, o);
         if (view == TASK_VIEW_PRIVATE) {
                 r |= json_set_string(o, "output", task_output_name(t->output));
                 r |= json_set_string(o, "description", t->description);

@@ -33,6 +33,7 @@ static const size_t task_strings[] = {
         offsetof(TaskRow, progress_message),
         offsetof(TaskRow, ml_metrics),
         offsetof(TaskRow, result_metadata),
+        offsetof(TaskRow, stuck),
 };
 
 static const size_t attempt_strings[] = {
@@ -231,7 +232,8 @@ size_t task_row_json_bytes(const TaskRow *t)
                 n += escaped_bytes(texts[i]);
         /* These are JSON already. */
         return n + (t->argv ? strlen(t->argv) : 0) + (t->metadata ? strlen(t->metadata) : 0) +
-               (t->ladder ? strlen(t->ladder) : 0) + (t->ml_metrics ? strlen(t->ml_metrics) : 0) +
+               (t->stuck ? strlen(t->stuck) : 0) + (t->ladder ? strlen(t->ladder) : 0) +
+               (t->ml_metrics ? strlen(t->ml_metrics) : 0) +
                (t->result_metadata ? strlen(t->result_metadata) : 0);
 }
 

@@ -169,6 +169,8 @@ typedef struct TaskRow {
         int64_t sla_margin_usec; /* to the deadline: at the end, or (not stored) now; below 0: missed by that */
         bool sla_met; /* completed in time; a task that was cancelled or lost before it has no answer */
 
+        char *stuck; /* JSON text of an object: what was found when it last stood still (service/stuck.c); NULL: never */
+
         Usage usage;
 
         unsigned verify_commands; /* how many the author sealed */

@@ -52,7 +52,10 @@ struct Task {
 
         struct TaskLadder *
                         ladder; /* the service's (service/sla.c): its deadline and what leads to it; NULL: none */
-        unsigned n_steps_out; /* of TASK_DOING_STEP */
+        struct TaskStuck *
+                        stuck; /* the service's (service/stuck.c): whether it is; NULL: no rule is in force */
+        struct TaskLadder *stuck_ladder; /* what is done about that; NULL: nothing */
+        unsigned n_steps_out;            /* of TASK_DOING_STEP */
         bool ended_by_ladder; /* what ends it now is a step of its ladder: row.message says which */
 
         bool sampled; /* the sampler knows it */

@@ -55,13 +55,15 @@ static void catch_up(Reader *r, Probe *p, usec_t now)
 {
         if (p->snapshot_at <= now)
                 p->snapshot_at = cadence_next_point(&r->cadence, phase_of(r, p->slice), now);
+        if (p->look_at <= now)
+                p->look_at = cadence_next_point(&r->cadence, phase_of(r, p->slice), now);
 }
 
 static void schedule(Reader *r, Probe *p, usec_t now)
 {
         ReaderSlice *slice = &r->slices[p->slice];
 
-        p->visit_at = p->snapshot_at;
+        p->visit_at = MIN(p->snapshot_at, p->look_at);
         if (r->live)
                 p->visit_at = MIN(p->visit_at, cadence_next_point(&r->cadence, phase_of(r, p->slice), now));
         slice->visit_at = MIN(slice->visit_at, p->visit_at);
@@ -84,6 +86,7 @@ static void admit(Reader *r, Probe *p)
         net_reader_add(&r->net, &p->net);
         list_append(&r->slices[p->slice].probes, &p->slice_link);
         p->snapshot_at = cadence_next_point(&r->cadence, phase, p->started_boottime_usec);
+        p->look_at = p->look_usec > 0 ? p->snapshot_at : USEC_INFINITY;
         catch_up(r, p, now);
         schedule(r, p, now);
 }
@@ -162,7 +165,7 @@ static usec_t snapshot_interval(const Reader *r, const Probe *p)
 /* Reads one task that is due and schedules it again. false: its leaf is gone. */
 static bool visit(Reader *r, Probe *p, usec_t now)
 {
-        bool snapshot = p->snapshot_at <= now, slow = p->slow_at <= now;
+        bool snapshot = p->snapshot_at <= now, look = p->look_at <= now, slow = look || p->slow_at <= now;
         usec_t interval = snapshot_interval(r, p);
 
         int k = read_leaf(r, p, slow, r->live ? r->cadence.tick_usec : interval);
@@ -171,11 +174,17 @@ static bool visit(Reader *r, Probe *p, usec_t now)
         if (k >= 0) {
                 if (snapshot)
                         p->snapshot_at += interval;
+                if (look)
+                        p->look_at += MAX(p->look_usec / r->cadence.tick_usec, (usec_t)1) *
+                                      r->cadence.tick_usec;
                 if (slow)
                         p->slow_at = p->visit_at +
                                      cadence_slow_interval(&r->cadence,
                                                            usec_sub(p->visit_at, p->started_boottime_usec));
-                publish(r, p, (snapshot ? PROBE_SNAPSHOT : 0) | (r->live ? PROBE_LIVE : 0), slow);
+                publish(r, p,
+                        (snapshot ? PROBE_SNAPSHOT : 0) | (r->live ? PROBE_LIVE : 0) |
+                                        (look ? PROBE_LOOK : 0),
+                        slow);
         }
         catch_up(r, p, now); /* a snapshot that could not be read stays due, and is tried at the next tick */
         schedule(r, p, now);

@@ -17,6 +17,7 @@
 /* What a reading is for, ORed. */
 #define PROBE_SNAPSHOT (1U << 0)
 #define PROBE_LIVE     (1U << 1)
+#define PROBE_LOOK     (1U << 2)
 
 /* One task. Made by the loop thread, given to the reader by reader_add(), and given back by
  * reader_remove() or, if the reader still uses it, later by reader_take_returned(). Who touches what: */
@@ -27,6 +28,7 @@ typedef struct Probe {
         void *userdata;
         usec_t started_boottime_usec;
         usec_t min_usec, max_usec; /* between snapshots; 0: those of the reader */
+        usec_t look_usec;          /* 0: none */
 
         /* the loop thread alone */
         Usage *procfs;        /* last answer of the fall-back, or NULL */
@@ -47,7 +49,7 @@ typedef struct Probe {
         bool has_leaf;
         Leaf leaf;
         NetProbe net;
-        usec_t snapshot_at, visit_at, slow_at; /* boottime */
+        usec_t snapshot_at, visit_at, slow_at, look_at; /* boottime */
         Usage usage;
 } Probe;
 

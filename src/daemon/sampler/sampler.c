@@ -107,6 +107,18 @@ static void deliver_live(Sampler *s, size_t n)
                 s->callbacks.on_live(s->batch, k, s->callbacks.userdata);
 }
 
+/* Like live values: nothing waits for an answer, the last one is as old as the last look. */
+static void deliver_look(Sampler *s, const Probe *p, const SamplerReading *reading)
+{
+        SamplerReading filled = *reading;
+
+        if (!s->callbacks.on_look)
+                return;
+        if (p->procfs)
+                usage_fill(&filled.usage, p->procfs);
+        s->callbacks.on_look(&filled, s->callbacks.userdata);
+}
+
 static void ask_for_fallback(Sampler *s, size_t n)
 {
         SamplerTarget wanted[SAMPLER_BATCH_MAX];
@@ -131,6 +143,8 @@ static void deliver_batch(Sampler *s, size_t n)
                         s->batch_for[i] |= BATCH_WANTS;
                 if (!p->removed && s->batch_for[i] & PROBE_SNAPSHOT)
                         deliver_snapshot(s, p, &s->batch[i], wants);
+                if (!p->removed && s->batch_for[i] & PROBE_LOOK)
+                        deliver_look(s, p, &s->batch[i]);
         }
         deliver_live(s, n);
         ask_for_fallback(s, n);
@@ -266,6 +280,7 @@ static Probe *probe_new(const SamplerTask *task, const char *leaf)
         p->started_boottime_usec = task->started_boottime_usec;
         p->min_usec = task->min_usec;
         p->max_usec = task->max_usec;
+        p->look_usec = task->look_usec;
         p->net.ref = task->net;
         p->has_leaf = path[0] != '\0';
         if (p->has_leaf)

@@ -8,6 +8,7 @@
  *  - for a snapshot: at the first point of the grid after its start, then every clamp(elapsed / 100, min,
  *    max), rounded to ticks. Ten seconds cost ten rows, a day less than a thousand.
  *  - while somebody watches (sampler_set_live): at every tick, for live values that nobody stores.
+ *  - at an interval of its own, if its owner wants to look at it (SamplerTask.look_usec): not stored either.
  *
  * Otherwise a task is not read at all. A visit reads the fast files (cpu.stat, memory.current) and, if the
  * others are older than the task was when they were read, or older than ten ticks or 10 s, these too. A
@@ -54,6 +55,8 @@ typedef struct SamplerCallbacks {
         /* Live values, at most SAMPLER_BATCH_MAX at a time; every task is in one batch each tick, batches
          * come up to SAMPLER_SLICES times in a tick. May be NULL. */
         void (*on_live)(const SamplerReading *readings, size_t n, void *userdata);
+        /* A look at a task is due, and all its files were read. May be NULL. */
+        void (*on_look)(const SamplerReading *reading, void *userdata);
         /* These tasks lack fields that procfs has; at most SAMPLER_BATCH_MAX. NULL: no fall-back on this
          * host. */
         void (*on_fallback_wanted)(const SamplerTarget *targets, size_t n, void *userdata);
@@ -95,6 +98,7 @@ typedef struct SamplerTask {
         NetRef net;       /* of its network counters; null: not counted */
         usec_t started_boottime_usec; /* may lie in the past (recovery) */
         usec_t min_usec, max_usec;    /* between its snapshots; 0: those of the config */
+        usec_t look_usec;             /* between looks, at least a tick; 0: none */
         void *userdata;
 } SamplerTask;
 

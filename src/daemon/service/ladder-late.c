@@ -64,7 +64,7 @@ static int change(LateOp *op)
         op->row->ladder = text;
         op->op.topic = "task.sla_step";
         op->op.realtime = step->fired_realtime;
-        op->op.detail = service_ladder_event(op->row, l, step);
+        op->op.detail = service_ladder_event(op->row, l, op->row->sla_deadline_realtime, step);
         return op->op.detail ? 0 : -ENOMEM;
 }
 

@@ -34,6 +34,7 @@
 typedef struct StepOp {
         TaskOp op;
         unsigned number;
+        bool stuck;                           /* of Task.stuck_ladder, not Task.ladder */
         usec_t begun_boottime, lateness_usec; /* of a hook */
 } StepOp;
 
@@ -47,6 +48,13 @@ static StepOp *step_op_free(StepOp *op)
 }
 DEFINE_CLEANUP_FUNC(StepOp *, step_op_free)
 
+/* A task may have two: that of its deadline, and that of its being stuck. */
+static TaskLadder *ladder_with(const Task *t, const LadderStep *step)
+{
+        const Ladder *l = t->ladder ? t->ladder->sla.ladder : NULL;
+        return l && step >= l->steps && step < l->steps + l->n_steps ? t->ladder : t->stuck_ladder;
+}
+
 static StepOp *step_op_new(Service *s, const Task *t, const LadderStep *step)
 {
         StepOp *op = NEW0(StepOp, 1);
@@ -55,19 +63,36 @@ static StepOp *step_op_new(Service *s, const Task *t, const LadderStep *step)
                 op->op.attempt = t->row.attempt;
                 strcpy(op->op.task_id, t->row.task_id);
                 op->number = step->number;
+                op->stuck = ladder_with(t, step)->is_stuck;
         }
         return op;
 }
 
-static LadderStep *find_step(const Task *t, unsigned number)
+static LadderStep *find_step(const Task *t, const StepOp *op)
 {
-        return t && t->ladder ? ladder_step(t->ladder->sla.ladder, number) : NULL;
+        const TaskLadder *l = !t ? NULL : op->stuck ? t->stuck_ladder : t->ladder;
+        return l ? ladder_step(l->sla.ladder, op->number) : NULL;
+}
+
+/* The wall-clock time from which the steps are counted. */
+static usec_t promised(const Task *t, const TaskLadder *l)
+{
+        return l->is_stuck ? l->found_realtime : t->row.sla_deadline_realtime;
+}
+
+/* The number that names its hook: those of all ladders of a task differ. */
+static unsigned hook_number(const Task *t, const LadderStep *step)
+{
+        const TaskLadder *l = ladder_with(t, step);
+        return l->is_stuck ? l->episode * LADDER_STEPS_MAX + step->number : step->number;
 }
 
 /* ---- telling ---- */
 
-static const char *topic_of(const LadderStep *step)
+static const char *topic_of(const Task *t, const LadderStep *step)
 {
+        if (ladder_with(t, step)->is_stuck)
+                return "task.stuck_step";
         if (step->act == LADDER_DEADLINE)
                 return "task.sla_violated";
         return ladder_is_warning(step) ? "task.sla_warning" : "task.sla_step";
@@ -89,15 +114,16 @@ static void ignore_hook(const ReeveError *error, void *userdata)
 }
 
 /* A hook of a step that does something else as well: run when that is stored, and not again. */
-static void run_beside(Service *s, const StepOp *op, const LadderStep *step)
+static void run_beside(Service *s, const Task *t, const StepOp *op, const LadderStep *step)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
         if (!step->hook || step->act == LADDER_ESCALATE || step->state != LADDER_DONE)
                 return;
-        HookRequest q = {
-                .path = step->hook, .task_id = op->op.task_id, .step = op->number, .event = op->op.detail
-        };
+        HookRequest q = { .path = step->hook,
+                          .task_id = op->op.task_id,
+                          .step = hook_number(t, step),
+                          .event = op->op.detail };
         int r = s->hooks.run ? s->hooks.run(&q, ignore_hook, NULL, s->hooks.userdata, &e)
                              : reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL, "no hook runner");
         if (r < 0)
@@ -115,18 +141,18 @@ static void on_step_stored(const ReeveError *error, int64_t last_event, void *us
         }
         CRASH_POINT("reeved", "step-stored");
         Task *t = registry_get(s->registry, op->op.task_id);
-        const LadderStep *step = find_step(t, op->number);
+        const LadderStep *step = find_step(t, op);
         if (!step)
                 return;
         service_publish(s, last_event, &op->op, &t->row);
         if (s->reports.ladder_step)
                 s->reports.ladder_step(&t->row, step, s->reports.userdata);
-        run_beside(s, op, step);
+        run_beside(s, t, op, step);
 }
 
-char *service_ladder_event(const TaskRow *row, const Ladder *l, const LadderStep *step)
+char *service_ladder_event(const TaskRow *row, const Ladder *l, usec_t counted_from, const LadderStep *step)
 {
-        usec_t due = ladder_due_realtime(l, step, row->sla_deadline_realtime);
+        usec_t due = ladder_due_realtime(l, step, counted_from);
         _cleanup_json_ json_t *o = task_row_to_json(row, TASK_VIEW_PUBLIC);
         json_t *detail = ladder_step_to_json(step, due);
 
@@ -138,12 +164,13 @@ char *service_ladder_event(const TaskRow *row, const Ladder *l, const LadderStep
 
 static char *event_text(const Task *t, const LadderStep *step)
 {
-        return service_ladder_event(&t->row, t->ladder->sla.ladder, step);
+        const TaskLadder *l = ladder_with(t, step);
+        return service_ladder_event(&t->row, l->sla.ladder, promised(t, l), step);
 }
 
 static int add_event(StoreWrite *w, StepOp *op, const Task *t, const LadderStep *step)
 {
-        op->op.topic = topic_of(step);
+        op->op.topic = topic_of(t, step);
         op->op.realtime = step->fired_realtime;
         op->op.detail = event_text(t, step);
         if (!op->op.detail)
@@ -169,9 +196,14 @@ static int add_snapshot(Service *s, StoreWrite *w, const Task *t)
         return store_write_snapshot(w, t->row.task_id, &row);
 }
 
+static int to_row(Task *t, const LadderStep *step)
+{
+        return ladder_with(t, step)->is_stuck ? service_stuck_to_row(t) : service_ladder_to_row(t);
+}
+
 static int write_step(Service *s, Task *t, const LadderStep *step)
 {
-        int r = service_ladder_to_row(t);
+        int r = to_row(t, step);
         if (r < 0)
                 return r;
         _cleanup_(step_op_freep) StepOp *op = step_op_new(s, t, step);
@@ -192,8 +224,8 @@ static usec_t lateness_at(Service *s, const Task *t, const LadderStep *step, use
 {
         if (step->due_boottime > 0)
                 return usec_sub(boottime, step->due_boottime);
-        return usec_sub(clock_realtime(s->clock),
-                        ladder_due_realtime(t->ladder->sla.ladder, step, t->row.sla_deadline_realtime));
+        const TaskLadder *l = ladder_with(t, step);
+        return usec_sub(clock_realtime(s->clock), ladder_due_realtime(l->sla.ladder, step, promised(t, l)));
 }
 
 static void finish_step(Service *s, Task *t, LadderStep *step, LadderState to, usec_t boottime,
@@ -213,13 +245,44 @@ static void finish_now(Service *s, Task *t, LadderStep *step, LadderState to, co
 
 /* ---- signal, freeze, kill of what runs ---- */
 
-/* Does the record say that the step was begun? */
-static bool was_claimed(Service *s, const Task *t, unsigned number)
+static bool has_effect(const LadderStep *step)
 {
+        return step->act == LADDER_SIGNAL || step->act == LADDER_FREEZE || step->act == LADDER_KILL;
+}
+
+/* The bit of the record that says that the step was begun. Those of a deadline have one each; an attempt may be found stuck again and
+ * again, so there only steps have one that need it, and they may run out. */
+static unsigned bit_of(const Task *t, const LadderStep *step)
+{
+        const TaskLadder *l = ladder_with(t, step);
+        unsigned bit = l->first_bit;
+
+        if (!l->is_stuck)
+                return step->number;
+        for (size_t i = 0; i < l->sla.ladder->n_steps; i++)
+                bit += has_effect(l->sla.ladder->steps + i) && l->sla.ladder->steps[i].number < step->number;
+        return bit;
+}
+
+unsigned service_ladder_bits(const Ladder *l)
+{
+        unsigned n = 0;
+
+        assert(l);
+
+        for (size_t i = 0; i < l->n_steps; i++)
+                n += has_effect(l->steps + i);
+        return n;
+}
+
+/* Does the record say that the step was begun? */
+static bool was_claimed(Service *s, const Task *t, const LadderStep *step)
+{
+        unsigned number = bit_of(t, step);
         _cleanup_(record_unmapp) const Record *record = NULL;
         char name[TASK_ATTEMPT_NAME_SIZE];
 
-        if (t->row.attempt == 0 || number >= RECORD_LADDER_STEPS_MAX)
+        if (t->row.attempt == 0 || !has_effect(step) || number >= RECORD_STEPS_MAX)
                 return false;
         task_attempt_name(t->row.task_id, t->row.attempt, name);
         if (record_map(record_watch_dir_fd(s->records), name, &record) < 0)
@@ -248,7 +311,7 @@ static void take_answer(Service *s, Task *t, LadderStep *step, const ReeveError 
                             result->again ? "it had been begun before the daemon was restarted" : NULL);
         else if (ended)
                 ladder_move(step, LADDER_DUE); /* it did not happen any more: the end is on its way */
-        else if (error->code == REEVE_ERROR_UNAVAILABLE && !was_claimed(s, t, step->number)) {
+        else if (error->code == REEVE_ERROR_UNAVAILABLE && !was_claimed(s, t, step)) {
                 ladder_move(step, LADDER_DUE); /* it has not happened yet */
                 service_retry_later(s);
         } else if (error->code == REEVE_ERROR_UNAVAILABLE)
@@ -268,7 +331,7 @@ static void on_stepped(const ReeveError *error, const LauncherStepResult *result
         if (!t)
                 return;
         CRASH_POINT("reeved", "step-acted");
-        LadderStep *step = find_step(t, op->number);
+        LadderStep *step = find_step(t, op);
         if (step && step->state == LADDER_ACTING)
                 take_answer(s, t, step, error, result);
         if (--t->n_steps_out > 0)
@@ -286,7 +349,7 @@ static bool send_step(Service *s, Task *t, LadderStep *step)
         ReeveError e = REEVE_ERROR_NULL;
         LauncherStep q = { .task_id = t->row.task_id,
                            .attempt = t->row.attempt,
-                           .number = step->number,
+                           .number = bit_of(t, step),
                            .act = ladder_act_name(step->act),
                            .signal = step->signal };
         StepOp *op = step_op_new(s, t, step);
@@ -352,8 +415,13 @@ static bool act_on_process(Service *s, Task *t, LadderStep *step)
                 return act_on_pending(s, t, step);
         if (t->row.status == TASK_ACTIVE && t->row.attempt == 0)
                 return act_on_reported(s, t, step);
-        if (t->row.status == TASK_ACTIVE)
+        if (t->row.status == TASK_ACTIVE && bit_of(t, step) < RECORD_STEPS_MAX)
                 return send_step(s, t, step);
+        if (t->row.status == TASK_ACTIVE) {
+                ladder_move(step, LADDER_ACTING);
+                finish_now(s, t, step, LADDER_FAILED, "this attempt was stuck too often");
+                return true;
+        }
         ladder_move(step, LADDER_ACTING);
         finish_now(s, t, step, LADDER_FAILED, "its work has ended, the result is being checked");
         return true;
@@ -367,13 +435,15 @@ static void on_hook_ended(const ReeveError *error, void *userdata)
         Service *s = op->op.service;
 
         Task *t = registry_get(s->registry, op->op.task_id);
-        LadderStep *step = find_step(t, op->number);
+        LadderStep *step = find_step(t, op);
         if (step && step->state == LADDER_ACTING && !(t->doing & TASK_DOING_FINISH)) {
                 /* As late as its start was: how long it takes is the hook's business. */
                 finish_step(s, t, step, error ? LADDER_FAILED : LADDER_DONE, op->begun_boottime,
                             error ? error->text : NULL);
                 return;
         }
+        if (op->stuck)
+                return; /* its row has no more to say of that */
         LadderLateResult late = { op->op.task_id, op->number, op->lateness_usec };
         service_ladder_late_result(s, &late, error);
 }
@@ -385,7 +455,7 @@ static void on_escalation_claimed(const ReeveError *error, int64_t last_event, v
         ReeveError e = REEVE_ERROR_NULL;
 
         Task *t = registry_get(s->registry, op->op.task_id);
-        LadderStep *step = find_step(t, op->number);
+        LadderStep *step = find_step(t, op);
         if (!step || step->state != LADDER_ACTING)
                 return;
         if (error) {
@@ -398,7 +468,7 @@ static void on_escalation_claimed(const ReeveError *error, int64_t last_event, v
         _cleanup_free_ char *event = event_text(t, step);
         HookRequest q = { .path = step->hook ?: "",
                           .task_id = t->row.task_id,
-                          .step = step->number,
+                          .step = hook_number(t, step),
                           .event = event ?: "{}" };
         int r = s->hooks.run ? s->hooks.run(&q, on_hook_ended, op, s->hooks.userdata, &e)
                              : reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL, "no hook runner");
@@ -410,7 +480,7 @@ static void on_escalation_claimed(const ReeveError *error, int64_t last_event, v
 
 static int claim_escalation(Service *s, Task *t, const LadderStep *step)
 {
-        int r = service_ladder_to_row(t);
+        int r = to_row(t, step);
         if (r < 0)
                 return r;
         _cleanup_(step_op_freep) StepOp *op = step_op_new(s, t, step);
@@ -471,6 +541,14 @@ static bool is_ended(const Task *t)
         return false;
 }
 
+static LadderStep *find_due(const Task *t)
+{
+        LadderStep *step = t->ladder ? ladder_find(t->ladder->sla.ladder, LADDER_DUE) : NULL;
+        if (!step && t->stuck_ladder)
+                step = ladder_find(t->stuck_ladder->sla.ladder, LADDER_DUE);
+        return step;
+}
+
 void service_ladder_act(Service *s, Task *t)
 {
         LadderStep *step;
@@ -482,9 +560,9 @@ void service_ladder_act(Service *s, Task *t)
                 service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_SLA, "its ladder has ended it");
                 return;
         }
-        while (t->ladder && t->row.status != TASK_VERIFYING && /* then its work has ended */
+        while (t->row.status != TASK_VERIFYING && /* then its work has ended */
                !(t->doing & (TASK_DOING_INSERT | TASK_DOING_LAUNCH | TASK_DOING_FINISH)) &&
-               (step = ladder_find(t->ladder->sla.ladder, LADDER_DUE)))
+               (step = find_due(t)))
                 if (!act(s, t, step))
                         return;
 }
@@ -508,18 +586,19 @@ static void settle(Service *s, Task *t, LadderStep *step)
                 service_kill_later(s, t, clock_boottime(s->clock));
 }
 
-void service_ladder_recover(Service *s, Task *t)
+void service_ladder_recover(Service *s, Task *t, TaskLadder *of)
 {
         assert(s);
-        assert(t && t->ladder);
+        assert(t);
+        assert(of);
 
-        Ladder *l = t->ladder->sla.ladder;
+        Ladder *l = of->sla.ladder;
         for (size_t i = 0; i < l->n_steps; i++) {
                 LadderStep *step = l->steps + i;
 
                 if (step->state > LADDER_ACTING)
                         continue;
-                if (was_claimed(s, t, step->number) ||
+                if (was_claimed(s, t, step) ||
                     (step->act == LADDER_ESCALATE && step->state == LADDER_ACTING))
                         settle(s, t, step);
                 else if (step->state == LADDER_ACTING)

@@ -136,6 +136,7 @@ int service_recover(Service *s, ReeveError *reterr)
                 if (is_run && may_start && restore_start(t, open_tasks + i) < 0)
                         log_debug("%s: cannot be launched any more", t->row.task_id);
                 service_sla_recover(s, t);
+                service_stuck_recover(s, t);
                 if (is_run)
                         r = service_queue_enter(s, t);
                 if (r < 0)

@@ -15,6 +15,7 @@
  *     control.c  signals, freezing, cancelling
  *     policy.c   the policy in force, and what of it applies to a task
  *     sla.c      its deadline, from acceptance to end; ladder.c does the steps on the way
+ *     stuck.c    whether it is stuck: it is looked at, and what is found goes on as a ladder
  *     hold.c     requests that wait while the connection to the launcher is being made
  *     recover.c  the same from rows, records and live cgroups after a restart of ours, the launcher's or the machine's
  *
@@ -30,6 +31,7 @@
 #include "daemon/sampler/sampler.h"
 #include "daemon/service/service.h"
 #include "daemon/sla/sla.h"
+#include "daemon/stuck/stuck.h"
 
 typedef struct ServicePolicyLoad ServicePolicyLoad;
 
@@ -106,6 +108,11 @@ struct Service {
 typedef struct TaskLadder {
         SlaTask sla;
         Task *task;
+        /* of Task.stuck_ladder: */
+        bool is_stuck;
+        unsigned episode;      /* from 1 */
+        unsigned first_bit;    /* of the record, for its steps */
+        usec_t found_realtime; /* from when its steps count */
 } TaskLadder;
 
 /* What Task.queue points to: its place in the queue. */
@@ -351,6 +358,8 @@ void service_sla_check_backstop(Service *s, Task *t);
 void service_release_ladder(Service *s, Task *t);
 /* The ladder that a row has as text, without times. -EBADMSG */
 int service_ladder_of_row(const TaskRow *row, Ladder **ret);
+/* A ladder with the steps of a policy; NULL when memory is short. */
+Ladder *service_make_ladder(const PolicyStep *policy, size_t n, usec_t span);
 /* The text of the ladder in the row, before it is written. */
 int service_ladder_to_row(Task *t);
 
@@ -358,10 +367,28 @@ int service_ladder_to_row(Task *t);
 
 /* Does the steps that are due, as far as can be done now. May end the task. */
 void service_ladder_act(Service *s, Task *t);
-/* The event of a step: the public fields of the task and, as "ladder_step", what became of it. NULL when memory is short. */
-char *service_ladder_event(const TaskRow *row, const Ladder *l, const LadderStep *step);
+/* The event of a step: the public fields of the task and, as "ladder_step", what became of it; `counted_from` is the
+ * deadline in wall-clock time, or what stands for it. NULL when memory is short. */
+char *service_ladder_event(const TaskRow *row, const Ladder *l, usec_t counted_from, const LadderStep *step);
 /* Settles the steps that were under way when we stopped. */
-void service_ladder_recover(Service *s, Task *t);
+void service_ladder_recover(Service *s, Task *t, TaskLadder *of);
+/* How many bits of the record its steps need. */
+unsigned service_ladder_bits(const Ladder *l);
+
+/* ---- stuck.c ---- */
+
+/* The attempt runs and is sampled from now on: how often it is to be looked at; 0: its policy has no rule. */
+usec_t service_stuck_begin(Service *s, Task *t);
+/* A look at it. */
+void service_stuck_look(Service *s, Task *t, const SamplerReading *reading);
+/* The attempt is not sampled any more: nothing that is still to come of its ladder comes. */
+void service_stuck_end(Service *s, Task *t);
+/* Frees Task.stuck and Task.stuck_ladder. */
+void service_stuck_release(Service *s, Task *t);
+/* A task that was open when we stopped: what was said of it is not said again, and its ladder goes on. */
+void service_stuck_recover(Service *s, Task *t);
+/* The text of it in the row, before it is written. */
+int service_stuck_to_row(Task *t);
 
 /* ---- ladder-late.c ---- */
 

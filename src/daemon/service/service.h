@@ -48,6 +48,8 @@ typedef struct ServiceReports {
         void (*hook_said)(const TaskRow *hook, const char *text, void *userdata);
         /* A step of the task's ladder has come to its end, and that is durable. */
         void (*ladder_step)(const TaskRow *task, const LadderStep *step, void *userdata);
+        /* The task was found stuck by that rule, after that time, and that is durable. */
+        void (*task_stuck)(const TaskRow *task, const char *rule, usec_t span_usec, void *userdata);
         void *userdata;
 } ServiceReports;
 

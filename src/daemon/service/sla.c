@@ -83,6 +83,7 @@ void service_release_ladder(Service *s, Task *t)
         assert(s);
         assert(t);
 
+        service_stuck_release(s, t);
         if (!t->ladder)
                 return;
         sla_remove(s->sla, &t->ladder->sla);
@@ -105,7 +106,7 @@ static usec_t span_of(const TaskRow *row, const PolicySla *sla, usec_t forecast_
         return sla->relative_usec;
 }
 
-static Ladder *make_ladder(const PolicySla *sla, usec_t span)
+Ladder *service_make_ladder(const PolicyStep *policy, size_t n, usec_t span)
 {
         static const LadderAct acts[_POLICY_STEP_DO_MAX] = {
                 [POLICY_STEP_NOTIFY] = LADDER_NOTIFY, [POLICY_STEP_ESCALATE] = LADDER_ESCALATE,
@@ -114,14 +115,14 @@ static Ladder *make_ladder(const PolicySla *sla, usec_t span)
         };
         LadderStep steps[LADDER_STEPS_MAX];
 
-        assert(sla->n_steps <= ELEMENTSOF(steps));
-        for (size_t i = 0; i < sla->n_steps; i++)
-                steps[i] = (LadderStep){ .act = acts[sla->steps[i].what],
-                                         .at_permyriad = sla->steps[i].at_permyriad,
-                                         .after_usec = sla->steps[i].after_usec,
-                                         .signal = sla->steps[i].signal,
-                                         .hook = (char *)sla->steps[i].hook };
-        return ladder_new(span, steps, sla->n_steps);
+        assert(n <= ELEMENTSOF(steps));
+        for (size_t i = 0; i < n; i++)
+                steps[i] = (LadderStep){ .act = acts[policy[i].what],
+                                         .at_permyriad = policy[i].at_permyriad,
+                                         .after_usec = policy[i].after_usec,
+                                         .signal = policy[i].signal,
+                                         .hook = (char *)policy[i].hook };
+        return ladder_new(span, steps, n);
 }
 
 int service_sla_accept(Service *s, Task *t, usec_t forecast_p95_usec)
@@ -137,7 +138,7 @@ int service_sla_accept(Service *s, Task *t, usec_t forecast_p95_usec)
         usec_t span = span_of(&t->row, sla, forecast_p95_usec);
         if (span == 0)
                 return 0;
-        Ladder *ladder = make_ladder(sla, span);
+        Ladder *ladder = service_make_ladder(sla->steps, sla->n_steps, span);
         int r = ladder ? watch(s, t, ladder) : -ENOMEM;
         if (r < 0)
                 return r;
@@ -218,19 +219,24 @@ static bool is_met(const TaskRow *row)
         return row->status == TASK_COMPLETED && row->sla_margin_usec >= 0;
 }
 
+static const LadderStep *ended_by(const TaskLadder *l, usec_t ended_boottime, int exit_signal)
+{
+        return l ? ladder_ended_by(l->sla.ladder, ended_boottime, exit_signal) : NULL;
+}
+
 void service_sla_blame(Service *s, Task *t, usec_t ended_boottime, int exit_signal)
 {
         assert(s);
         assert(t);
 
-        const LadderStep *step =
-                        t->ladder ? ladder_ended_by(t->ladder->sla.ladder, ended_boottime, exit_signal)
-                                  : NULL;
+        const LadderStep *step = ended_by(t->ladder, ended_boottime, exit_signal), *stuck = NULL;
+        if (!step)
+                step = stuck = ended_by(t->stuck_ladder, ended_boottime, exit_signal);
         t->ended_by_ladder = step;
         if (!step)
                 return;
-        task_set_message(t, "ended by step %u (%s) of its ladder", step->number + 1,
-                         ladder_act_name(step->act));
+        task_set_message(t, "ended by step %u (%s) of its ladder%s", step->number + 1,
+                         ladder_act_name(step->act), stuck ? " for tasks that are stuck" : "");
 }
 
 void service_sla_ended(Service *s, Task *t, usec_t ended_boottime)
@@ -347,7 +353,7 @@ void service_sla_recover(Service *s, Task *t)
                 ladder_set_deadline(ladder, t->row.sla_deadline_boottime);
         else if (has_started(t))
                 convert(s, t);
-        service_ladder_recover(s, t);
+        service_ladder_recover(s, t, t->ladder);
         sla_changed(s->sla, &t->ladder->sla);
         service_sla_check_backstop(s, t);
 }

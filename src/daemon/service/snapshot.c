@@ -103,6 +103,16 @@ static void on_snapshot(const SamplerReading *reading, void *userdata)
                 log_debug_errno(r, "%s: a snapshot was lost", t->row.task_id);
 }
 
+/* What a scope's books lack is nothing that a rule asks for. */
+static void on_look(const SamplerReading *reading, void *userdata)
+{
+        Service *s = ASSERT_PTR(userdata);
+
+        Task *t = registry_get(s->registry, reading->target.key);
+        if (t)
+                service_stuck_look(s, t, reading);
+}
+
 static void on_live(const SamplerReading *readings, size_t n, void *userdata)
 {
         Service *s = ASSERT_PTR(userdata);
@@ -155,6 +165,7 @@ int service_start_sampler(Service *s, ReeveError *reterr)
                                  .max_fds = SAMPLER_FDS_DEFAULT };
         SamplerCallbacks callbacks = { .on_snapshot = on_snapshot,
                                        .on_live = on_live,
+                                       .on_look = on_look,
                                        .on_fallback_wanted = on_fallback_wanted,
                                        .userdata = s };
         int r = sd_event_add_defer(s->event, &s->snapshots_source, on_idle, s);
@@ -204,7 +215,8 @@ void service_sample(Service *s, Task *t)
                              .net = t->net,
                              .started_boottime_usec = t->row.started_boottime,
                              .min_usec = t->policy ? t->policy->sampling.min_usec : 0,
-                             .max_usec = t->policy ? t->policy->sampling.max_usec : 0 };
+                             .max_usec = t->policy ? t->policy->sampling.max_usec : 0,
+                             .look_usec = service_stuck_begin(s, t) };
         int r = sampler_add(s->sampler, &task);
         if (r < 0)
                 log_warning_errno(r, "%s: it runs without snapshots", t->row.task_id);
@@ -219,5 +231,6 @@ void service_unsample(Service *s, Task *t)
         if (t->sampled)
                 sampler_remove(s->sampler, t->row.task_id);
         t->sampled = false;
+        service_stuck_end(s, t);
         service_flush_snapshots(s);
 }

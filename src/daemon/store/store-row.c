@@ -178,6 +178,7 @@ static void put_task_mutable(Binder *b, const TaskRow *t)
         put_int(b, TASK_COLUMN_VERIFICATION_FAILURES, t->verification_failures);
         put_task_sla(b, t);
         put_task_report(b, t);
+        put_text(b, TASK_COLUMN_STUCK, t->stuck);
         put_usage(b, TASK_COLUMN_USAGE_SOURCES, TASK_COLUMN_USAGE, &t->usage);
 }
 
@@ -351,6 +352,7 @@ static int get_task_texts(sqlite3_stmt *st, TaskRow *t)
                 { TASK_COLUMN_PROGRESS_MESSAGE, &t->progress_message },
                 { TASK_COLUMN_ML_METRICS, &t->ml_metrics },
                 { TASK_COLUMN_RESULT_METADATA, &t->result_metadata },
+                { TASK_COLUMN_STUCK, &t->stuck },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(texts); i++) {

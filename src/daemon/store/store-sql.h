@@ -73,7 +73,8 @@
         X(SLA_LADDER, "sla_ladder")                       \
         X(SLA_OWNER_MAY_EXTEND, "sla_owner_may_extend")   \
         X(SLA_MET, "sla_met")                             \
-        X(SLA_MARGIN_SECONDS, "sla_margin_seconds")
+        X(SLA_MARGIN_SECONDS, "sla_margin_seconds")       \
+        X(STUCK, "stuck")
 
 /* As selected and inserted: seq, fixed, usage_sources, mutable, usage. */
 typedef enum TaskColumn {

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "basic/fd.h"
@@ -158,7 +159,7 @@ static void test_bad_steps(void **state)
                 const char *act;
                 int signal;
         } bad[] = {
-                { 16, "kill", 0 },   { UINT32_MAX, "kill", 0 }, { 0, "", 0 },       { 0, "notify", 0 },
+                { 32, "kill", 0 },   { UINT32_MAX, "kill", 0 }, { 0, "", 0 },       { 0, "notify", 0 },
                 { 0, "signal", 65 }, { 0, "signal", -1 },       { 0, "killer", 0 },
         };
         _cleanup_order_ Order *o = order_new(COUNTS_USR1);
@@ -207,6 +208,75 @@ static void test_own_process(void **state)
         record_unmap(order_wait(f, o, RECORD_ENDED));
 }
 
+/* ---- Inspect ---- */
+
+static int inspect(Fixture *f, Order *o, sd_bus_message **ret)
+{
+        sd_bus_error_free(&o->error);
+        return sd_bus_call_method(f->bus, NULL, LAUNCHER_OBJECT, LAUNCHER_INTERFACE, "Inspect", &o->error,
+                                  ret, "su", o->spec.task_id, o->attempt);
+}
+
+/* How many processes there are; of the first one that has paths these are counted, too. */
+static unsigned count(sd_bus_message *m, unsigned *ret_paths, unsigned *ret_unseen)
+{
+        const char *state, *comm, *wchan, *path;
+        unsigned n = 0;
+        uint32_t pid, n_fds;
+
+        *ret_paths = *ret_unseen = 0;
+        assert_true(sd_bus_message_enter_container(m, 'a', "(usssuas)") > 0);
+        for (; sd_bus_message_enter_container(m, 'r', "usssuas") > 0; n++) {
+                assert_true(sd_bus_message_read(m, "usssu", &pid, &state, &comm, &wchan, &n_fds) > 0);
+                assert_true(pid > 1 && strlen(state) == 1);
+                unsigned n_paths = 0;
+                assert_true(sd_bus_message_enter_container(m, 'a', "s") > 0);
+                while (sd_bus_message_read(m, "s", &path) > 0)
+                        n_paths++;
+                sd_bus_message_exit_container(m);
+                sd_bus_message_exit_container(m);
+                assert_in_range(n_paths, 0, 8);
+                *ret_paths = MAX(*ret_paths, n_paths);
+                *ret_unseen += n_fds == 0 && wchan[0] == '\0' && n_paths == 0;
+        }
+        return n;
+}
+
+/* Its processes and nobody else's, at most 64; what a process of another user is at, which the task started (as a setuid program
+ * does), is not told. */
+static void test_inspect(void **state)
+{
+        _cleanup_order_ Order *o = order_new("for i in $(seq 70); do sleep 1000 & done; echo ran; wait");
+        _cleanup_order_ Order *other = order_new(
+                        "setpriv --reuid 65534 --clear-groups sh -c 'echo ran; sleep 1000; :' & wait");
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *many = NULL, *mixed = NULL;
+        unsigned paths, unseen;
+        Fixture *f = *state;
+
+        order_start(f, o);
+        order_wait_output(f, o, "ran");
+        assert_true(inspect(f, o, &many) >= 0);
+        assert_int_equal(count(many, &paths, &unseen), 64);
+        assert_true(paths >= 3);
+        assert_int_equal(unseen, 0);
+
+        order_start(f, other);
+        order_wait_output(f, other, "ran");
+        assert_true(inspect(f, other, &mixed) >= 0);
+        assert_in_range(count(mixed, &paths, &unseen), 2, 3);
+        assert_true(unseen >= 1);
+
+        assert_int_equal(step(f, o, 0, "kill", 0), 0);
+        assert_int_equal(step(f, other, 0, "kill", 0), 0);
+        record_unmap(order_wait(f, o, RECORD_ENDED));
+        record_unmap(order_wait(f, other, RECORD_ENDED));
+        assert_refused(inspect(f, o, NULL), o, "AlreadyFinished");
+        o->attempt = 9;
+        assert_refused(inspect(f, o, NULL), o, "NoSuchTask");
+        o->attempt = 0;
+        assert_refused(inspect(f, o, NULL), o, "InvalidArgument");
+}
+
 /* Without a cgroup all but freezing works. */
 static void test_process(void **state)
 {
@@ -231,6 +301,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_launcher_killed, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_own_process, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_bad_steps, fixture_setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_inspect, fixture_setup, fixture_teardown),
                 cmocka_unit_test_setup_teardown(test_process, fixture_setup_process, fixture_teardown),
         };
         const char *obstacle = fixture_obstacle();

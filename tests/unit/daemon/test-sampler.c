@@ -28,8 +28,8 @@ typedef struct World {
         Sampler *sampler;
 
         /* what the callbacks saw */
-        size_t n_snapshots, n_live, n_live_calls, n_wanted;
-        SamplerReading last_snapshot, last_live;
+        size_t n_snapshots, n_live, n_live_calls, n_looks, n_wanted;
+        SamplerReading last_snapshot, last_live, last_look;
         char last_key[32], wanted_key[32];
         unsigned wanted_attempt;
         bool answers; /* the fall-back is answered at once */
@@ -110,6 +110,14 @@ static void on_live(const SamplerReading *readings, size_t n, void *userdata)
         w->last_live = readings[n - 1];
 }
 
+static void on_look(const SamplerReading *reading, void *userdata)
+{
+        World *w = userdata;
+
+        w->n_looks++;
+        w->last_look = *reading;
+}
+
 static Usage procfs_usage(void)
 {
         Usage u = { 0 };
@@ -160,6 +168,7 @@ static void start_sampler(unsigned max_fds, bool fallback)
                                  .max_fds = max_fds };
         SamplerCallbacks callbacks = { .on_snapshot = on_snapshot,
                                        .on_live = on_live,
+                                       .on_look = on_look,
                                        .on_fallback_wanted = fallback ? on_fallback_wanted : NULL,
                                        .userdata = &world };
 
@@ -359,6 +368,33 @@ static void test_live(void **state _unused_)
         assert_int_equal(figures().readings, readings);
         run_for(10 * USEC_PER_SEC);
         assert_int_equal(world.n_snapshots, 2);
+}
+
+/* An old task of whom only one in a hundred seconds would be stored; the one beside it is not looked at. */
+static void test_look(void **state _unused_)
+{
+        SamplerTask t = { .key = "a",
+                          .leaf = "a",
+                          .started_boottime_usec = BOOT_USEC - 10000 * USEC_PER_SEC,
+                          .look_usec = 3 * USEC_PER_SEC + 1 };
+
+        make_leaf("a");
+        make_leaf("b");
+        start_sampler(100, true);
+        assert_int_equal(sampler_add(world.sampler, &t), 0);
+        assert_int_equal(add_task(world.sampler, "b", 1, "b", t.started_boottime_usec, NULL), 0);
+        run_for(USEC_PER_SEC);
+        assert_int_equal(world.n_looks, 1);
+        put("a", "io.stat", "8:0 rbytes=55 wbytes=2 rios=3 wios=4 dbytes=0 dios=0\n");
+        put_cpu("a", 888);
+        run_for(30 * USEC_PER_SEC);
+        assert_int_equal(world.n_looks, 11);
+        assert_int_equal(world.n_snapshots, 2); /* one of each */
+        assert_int_equal(figures().readings, 12);
+        assert_string_equal(world.last_look.target.key, "a");
+        assert_int_equal(world.last_look.usage.value[USAGE_CPU], 888);
+        assert_int_equal(world.last_look.usage.value[USAGE_IO_READ],
+                         55); /* however often: never an old value */
 }
 
 /* ---- what ---- */
@@ -647,25 +683,13 @@ static void test_bad_config(void **state _unused_)
 int main(void)
 {
         const struct CMUnitTest tests[] = {
-                TEST(test_cadence),
-                TEST(test_rows),
-                TEST(test_rows_of_a_task_with_bounds),
-                TEST(test_reading),
-                TEST(test_recovered_task),
-                TEST(test_spread),
-                TEST(test_late_thread),
-                TEST(test_live),
-                TEST(test_tiers),
-                TEST(test_anon_peak),
-                TEST(test_bad_files),
-                TEST(test_fd_bound),
-                TEST(test_removal),
-                TEST(test_removal_in_callback),
-                TEST(test_vanished_leaf),
-                TEST(test_fallback),
-                TEST(test_fallback_live),
-                TEST(test_without_cgroup),
-                TEST(test_bad_config),
+                TEST(test_cadence),        TEST(test_rows),           TEST(test_rows_of_a_task_with_bounds),
+                TEST(test_reading),        TEST(test_recovered_task), TEST(test_spread),
+                TEST(test_late_thread),    TEST(test_live),           TEST(test_look),
+                TEST(test_tiers),          TEST(test_anon_peak),      TEST(test_bad_files),
+                TEST(test_fd_bound),       TEST(test_removal),        TEST(test_removal_in_callback),
+                TEST(test_vanished_leaf),  TEST(test_fallback),       TEST(test_fallback_live),
+                TEST(test_without_cgroup), TEST(test_bad_config),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

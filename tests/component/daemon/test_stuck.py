@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Tasks that are stuck: each rule is found while nobody watches, told once, with what the processes were at, and before anything is
+done about it; a task that goes on is let be; a restart says nothing twice.
+"""
+
+import json
+import os
+import signal
+import subprocess
+
+import checks
+import pytest
+from instance import REEVE, Instance, cgroup2_mount
+from people import Person
+
+POLICY = """
+version: 1
+subsystems:
+  test:
+    task_types:
+      check:
+        stuck: {rules}
+"""
+WORKS = "i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done"
+IDLES = "echo here I stand; read -r _ <{root}/gate; " + WORKS + "; echo on; read -r _ <{root}/gate"
+
+
+class World:
+    def __init__(self, rules, backend="auto"):
+        self.i = Instance(backend=backend)
+        self.gate = checks.Gate(self.i)
+        os.makedirs(self.i.path("policy.d"), exist_ok=True)
+        with open(self.i.path("policy.d", "stuck.yaml"), "w", encoding="ascii") as f:
+            f.write(POLICY.replace("{rules}", rules).replace("{root}", self.i.root))
+
+    def __enter__(self):
+        self.i.start_launcher()
+        self.i.start_reeved()
+        return self
+
+    def __exit__(self, kind, *exc):
+        if kind:
+            print(self.i.logs())
+        self.gate.close()
+        self.i.close()
+
+    def run(self, script=IDLES, task="t"):
+        self.i.run(["/bin/sh", "-c", script.replace("{root}", self.i.root)], task=task)
+
+    def get(self, task="t"):
+        with self.i.connect() as c:
+            return c.call("Get", {"task_id": task})["task"]
+
+    def until(self, what, condition):
+        checks.until(self.i, what, lambda: condition(self.get()))
+
+    def until_stuck(self, episode=1):
+        self.until(f"it is not found stuck ({episode})", lambda t: t.get("stuck", {}).get("episode", 0) >= episode)
+        return self.get()["stuck"]
+
+    def topics(self):
+        with checks.database(self.i) as db:
+            rows = db.execute("SELECT topic, detail FROM task_events WHERE task_id = 't' ORDER BY number").fetchall()
+        return [(r["topic"], json.loads(r["detail"])) for r in rows if "stuck" in r["topic"]]
+
+    def count(self, topic="task.stuck"):
+        return [name for name, _ in self.topics()].count(topic)
+
+    def completes(self):
+        self.gate.open()
+        self.until("it does not go on", lambda t: b"on\n" in self.i.output("t"))
+        self.gate.open()
+        t = self.i.wait("t")
+        assert t["status"] == "completed", t
+        return t
+
+
+def test_idle():
+    with World("{idle_for: 1s}") as w:
+        w.run()
+        stuck = w.until_stuck()
+        assert (stuck["rule"], stuck["episode"], stuck["attempt"]) == ("idle", 1, 1)
+        assert stuck["found_at"] - stuck["since"] >= 1e6
+        evidence = stuck["evidence"]
+        assert evidence["window_usec"] >= 1e6 and evidence["cpu_usec"] <= evidence["window_usec"] / 1000
+        assert evidence["output"] == "here I stand\n"
+        [shell] = evidence["processes"]
+        assert (shell["comm"], shell["state"]) == ("sh", "S") and shell["descriptors"] >= 3
+        assert any(p.startswith(w.i.root) for p in shell["paths"]), shell
+        if os.path.exists("/proc/self/wchan") and open("/proc/self/wchan", encoding="ascii").read():
+            assert shell["wchan"], shell
+        t = w.completes()
+        assert t["stuck"]["found_at"] == stuck["found_at"] and "ladder" not in t["stuck"]
+        [(topic, event)] = w.topics()  # the task has ended, so it is there
+        assert topic == "task.stuck" and event["stuck"]["rule"] == "idle" and event["stuck"]["evidence"]["window_usec"] >= 1e6
+        checks.check_nothing_left(w.i)
+
+
+def test_again_after_progress():
+    with World("{idle_for: 1s}") as w:
+        w.run()
+        w.until_stuck()
+        w.gate.open()
+        second = w.until_stuck(2)
+        w.until("the second is not told", lambda t: w.count() == 2)
+        assert second["evidence"]["output"] == "here I stand\non\n" and "over_at" not in second
+        w.gate.open()
+        assert w.i.wait("t")["status"] == "completed"
+        assert w.count() == 2
+
+
+def test_spinning():
+    # Many, in no cgroup and their session before others, so that together they get a whole CPU of a machine that is busy.
+    spins = "for i in 1 2 3 4; do (while :; do :; done) & done; wait"
+    with World("{spinning_for: 1s, ladder: [{after: 100ms, do: kill}]}", backend="process") as w:
+        w.run("echo -20 >/proc/self/autogroup; " + spins)
+        stuck = w.until_stuck()
+        assert stuck["rule"] == "spinning"
+        assert stuck["evidence"]["cpu_usec"] >= 0.9 * stuck["evidence"]["window_usec"]
+        assert stuck["evidence"].get("io_bytes", 0) == 0
+        assert len(stuck["evidence"]["processes"]) == 5
+        t = w.i.wait("t")
+        assert (t["status"], t["outcome"]) == ("failed", "sla"), t
+        assert "stuck" in t["message"]
+        checks.check_nothing_left(w.i)
+
+
+def test_active():
+    """Whatever it does, and once for each attempt."""
+    with World("{active_for: 2s}") as w:
+        w.run("while ! read -r _ <{root}/gate; do :; done")
+        stuck = w.until_stuck()
+        assert stuck["rule"] == "active" and stuck["evidence"]["window_usec"] >= 2e6
+        assert stuck["since"] == pytest.approx(w.get()["started_at"], abs=50000)
+        w.gate.open()
+        assert w.i.wait("t")["status"] == "completed"
+        assert w.count() == 1
+
+
+def test_its_steps():
+    """In their order, each once, and the evidence is older than the first."""
+    rules = "{idle_for: 1s, ladder: [{do: notify}, {do: signal, signal: SIGUSR1}, {after: 100ms, do: freeze}]}"
+    with World(rules) as w:
+        w.run("trap 'echo signalled' USR1; read -r _ <{root}/gate; " + IDLES)
+        stuck = w.until_stuck()
+        assert stuck["evidence"]["output"] == ""
+        w.until("it is not frozen", lambda t: t.get("frozen"))
+        w.until("the last step is not done", lambda t: t["stuck"]["ladder"][-1]["state"] == "done")
+        steps = w.get()["stuck"]["ladder"]
+        assert [(s["step"], s["do"], s["state"]) for s in steps] == [
+            (1, "notify", "done"), (2, "signal", "done"), (3, "freeze", "done")]
+        assert w.count() == 1 and w.count("task.stuck_step") == 3
+        with w.i.connect() as c:
+            c.call("Cancel", {"task_id": "t"})
+        assert w.i.wait("t")["status"] == "cancelled"
+        checks.check_nothing_left(w.i)
+
+
+def test_what_goes_on_is_let_be():
+    with World("{idle_for: 1s, ladder: [{after: 1h, do: kill}]}") as w:
+        w.run()
+        assert w.until_stuck()["ladder"][0]["state"] == "waiting"
+        w.gate.open()
+        w.until("it is stuck still", lambda t: "over_at" in t["stuck"] or t["stuck"]["episode"] > 1)
+        w.gate.open()
+        assert w.i.wait("t")["status"] == "completed"
+
+
+@pytest.mark.skipif(not cgroup2_mount(), reason="there is no cgroup2 mount")
+def test_frozen_is_not_stuck():
+    with World("{idle_for: 1s}") as w:
+        w.run()
+        with w.i.connect() as c:
+            c.call("Freeze", {"task_id": "t"})
+        w.run(task="other")  # a clock: found when t would have been
+        checks.until(w.i, "the other one is not found", lambda: "stuck" in w.get("other"))
+        checks.until(w.i, "nor again", lambda: w.get("other")["usage"] is not None)
+        assert "stuck" not in w.get()
+        with w.i.connect() as c:
+            c.call("Thaw", {"task_id": "t"})
+        w.until_stuck()
+        for task in ("t", "other"):
+            with w.i.connect() as c:
+                c.call("Cancel", {"task_id": task})
+            w.i.wait(task)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_restart(number):
+    """The same episode is not told by the next daemon, whose ladder goes on; what happens after it has gone on is."""
+    with World("{idle_for: 1s, ladder: [{do: notify}, {do: signal, signal: SIGUSR1}, {after: 1h, do: kill}]}") as w:
+        w.run("trap '' USR1; " + IDLES)
+        w.until_stuck()
+        w.until("it is not signalled", lambda t: w.count("task.stuck_step") == 2)
+        before = w.get()["stuck"]
+        w.i.kill(w.i.reeved, number=number)
+        w.i.start_reeved()
+        w.run("trap '' USR1; read -r _ <{root}/gate", task="other")
+        checks.until(w.i, "the other one is not found", lambda: "stuck" in w.get("other"))
+        assert w.get()["stuck"] == before
+        assert w.count() == 1
+        with w.i.connect() as c:
+            c.call("Cancel", {"task_id": "other"})
+        w.i.wait("other")
+        w.gate.open()
+        again = w.until_stuck(2)
+        assert again["rule"] == "idle"
+        w.until("the second is not told", lambda t: w.count() == 2)
+        with w.i.connect() as c:
+            c.call("Cancel", {"task_id": "t"})
+        assert w.i.wait("t")["status"] == "cancelled"
+        checks.check_nothing_left(w.i)
+
+
+def test_without_launcher():
+    """What needs it is missing, the rest is told."""
+    with World("{idle_for: 2s}") as w:
+        w.run()
+        w.i.kill(w.i.launcher)
+        stuck = w.until_stuck()
+        assert "processes" not in stuck["evidence"] and stuck["evidence"]["output"] == "here I stand\n"
+        w.i.start_launcher()
+        w.completes()
+
+
+def test_what_others_see():
+    with World("{idle_for: 1s}") as w:
+        w.run()
+        w.until_stuck()
+        seen = Person("nobody").does(w.get)["stuck"]
+        assert seen["rule"] == "idle" and seen["evidence"]["window_usec"] >= 1e6
+        assert not {"processes", "output"} & set(seen["evidence"]) and "state" not in seen
+        env = {"PATH": os.environ["PATH"], "REEVE_SOCKET": w.i.path("io.reeve.Registry")}
+        shown = subprocess.run([REEVE, "show", "t"], env=env, check=True, capture_output=True, text=True,
+                               timeout=checks.PATIENCE).stdout
+        assert "idle" in shown and "here I stand" in shown and "sh" in shown, shown
+        w.completes()
