@@ -97,6 +97,13 @@ Task *service_find(Service *s, const Caller *caller, const char *task_id, servic
                 answer_not_open(s, task_id, callback, userdata);
                 return NULL;
         }
+        /* It may be that its row is never inserted, because another task has the id: nothing is written about it before. */
+        if (t->doing & TASK_DOING_INSERT) {
+                reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, "task_id", "task '%s' is being stored",
+                                task_id);
+                callback(&e, userdata);
+                return NULL;
+        }
         if (!caller_owns(caller, &t->row)) {
                 reeve_error_set(&e, REEVE_ERROR_PERMISSION_DENIED, "task_id", "task '%s' is somebody else's",
                                 task_id);

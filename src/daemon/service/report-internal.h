@@ -40,8 +40,8 @@ void service_report_inserted(Service *s, Task *t);
 
 /* Says again what was held: the row is in the database now, or will never be. Empties the list. */
 void service_report_again(ListLink *held);
-/* Start of a task that exists: begins it (unless `pending`) and answers with it. */
-void service_report_begin(Service *s, const Caller *caller, const char *task_id, bool pending,
+/* Start of a task that exists, with this content: begins it (unless `pending`) and answers with it. */
+void service_report_begin(Service *s, const Caller *caller, const TaskRow *wanted, bool pending,
                           service_task_t callback, void *userdata);
 /* Frees what was held, without an answer. */
 void service_report_drop(ListLink *held);

@@ -181,8 +181,7 @@ static void join_or_refuse(StartOp *op, Task *t)
         if (op->watch_fd >= 0 && !(t->doing & TASK_DOING_FINISH) && t->report &&
             (t->row.status == TASK_ACTIVE || t->row.status == TASK_PENDING))
                 watch(op, t);
-        service_report_begin(op->service, &op->caller, t->row.task_id, op->pending, op->callback,
-                             op->userdata);
+        service_report_begin(op->service, &op->caller, &op->row, op->pending, op->callback, op->userdata);
 }
 
 /* ---- a new one ---- */

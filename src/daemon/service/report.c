@@ -44,7 +44,7 @@ typedef struct ReportOp {
         ReportRequest q; /* its pointers are NULL: what they pointed to is below */
         char *message;
         json_t *ml_metrics, *metadata;
-        uint8_t hash[32]; /* of an end */
+        uint8_t hash[32]; /* of an end; of Start: its content */
         TaskOp event;     /* `detail` is ours */
         service_task_t callback;
         void *userdata;
@@ -120,9 +120,24 @@ static bool is_same_end(const ReportOp *op, const TaskRow *row)
         return is_end(op) && row->has_result && memcmp(row->result_hash, op->hash, sizeof(op->hash)) == 0;
 }
 
+static bool is_start(const ReportOp *op)
+{
+        return op->act == ACT_BEGIN || op->act == ACT_LOOK;
+}
+
+static bool is_same_start(const ReportOp *op, const TaskRow *row)
+{
+        return is_start(op) && row->owner_uid == op->caller.uid &&
+               memcmp(row->content_hash, op->hash, sizeof(op->hash)) == 0;
+}
+
 static void answer_late(const ReportOp *op, const TaskRow *row)
 {
-        if (!caller_owns(&op->caller, row))
+        if (is_same_start(op, row))
+                op->callback(NULL, row, op->userdata);
+        else if (is_start(op)) /* whose it is is not the caller's business */
+                refuse(op, REEVE_ERROR_ALREADY_EXISTS, "task_id", "a task with this id exists");
+        else if (!caller_owns(&op->caller, row))
                 refuse(op, REEVE_ERROR_PERMISSION_DENIED, "task_id", "task '%s' is somebody else's",
                        op->task_id);
         else if (is_same_end(op, row))
@@ -415,7 +430,9 @@ static bool has_usage(const Usage *u)
 
 static bool may_say(const ReportOp *op, const Task *t)
 {
-        if (!caller_owns(&op->caller, &t->row))
+        if (is_start(op) && !is_same_start(op, &t->row))
+                refuse(op, REEVE_ERROR_ALREADY_EXISTS, "task_id", "a task with this id exists");
+        else if (!caller_owns(&op->caller, &t->row))
                 refuse(op, REEVE_ERROR_PERMISSION_DENIED, "task_id", "task '%s' is somebody else's",
                        op->task_id);
         else if (is_end(op) && !task_is_reported(&t->row))
@@ -445,7 +462,7 @@ static void do_now(ReportOp *taken, Task *t)
 
         if (op->act == ACT_BEGIN && t->row.status == TASK_PENDING && !has_ended(t))
                 begin(TAKE_PTR(op), t);
-        else if (op->act == ACT_BEGIN || op->act == ACT_LOOK)
+        else if (is_start(op))
                 op->callback(NULL, &t->row, op->userdata);
         else if (has_ended(t) && is_same_end(op, &t->row))
                 service_wait(op->service, op->task_id, op->callback, op->userdata);
@@ -493,17 +510,19 @@ void service_report_drop(ListLink *held)
                 report_op_free(container_of(link, ReportOp, link));
 }
 
-void service_report_begin(Service *s, const Caller *caller, const char *task_id, bool pending,
+void service_report_begin(Service *s, const Caller *caller, const TaskRow *wanted, bool pending,
                           service_task_t callback, void *userdata)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
         assert(s);
         assert(caller);
-        assert(task_id);
+        assert(wanted);
 
-        ReportOp *op = report_op_new(s, caller, task_id, pending ? ACT_LOOK : ACT_BEGIN, callback, userdata);
+        ReportOp *op = report_op_new(s, caller, wanted->task_id, pending ? ACT_LOOK : ACT_BEGIN, callback,
+                                     userdata);
         if (op) {
+                memcpy(op->hash, wanted->content_hash, sizeof(op->hash));
                 take(op);
                 return;
         }

@@ -284,6 +284,24 @@ def test_what_is_said_of_an_old_task_while_its_id_is_tried_again(c):
     assert c.reply()["task"] == t == say(c, "Get", "old_1")["task"]
 
 
+def test_nobody_writes_about_a_task_whose_id_is_taken(reeve, c):
+    start(c, "taken_1", sla="1h", title="mine")
+    t = say(c, "Complete", "taken_1")["task"]
+
+    def steal(path, title):
+        with type(c)(path) as other:
+            for n in range(50):
+                other.send("Start", {**WHAT, "task_id": "taken_1", "title": title, "sla": "1h"})
+                other.send("Cancel", {"task_id": "taken_1"})
+                other.send("Extend", {"task_id": "taken_1", "by_usec": 1000000})
+            return [other.receive().get("error", "").rsplit(".", 1)[-1] for n in range(150)]
+    for person, title, first in (("nobody", "mine", "AlreadyExists"), ("root", "mine", ""), ("root", "another", "AlreadyExists")):
+        names = Person(person).does(steal, reeve.path("io.reeve.Registry"), title)
+        assert set(names[::3]) == {first}, names
+        assert set(names[1::3] + names[2::3]) <= {"Unavailable", "AlreadyFinished"}, names
+        assert say(c, "Get", "taken_1")["task"] == t
+
+
 @pytest.mark.parametrize("method, field, parameters", [
     ("Start", "task_id", {**WHAT, "task_id": "a/b"}),
     ("Start", "task_id", {**WHAT, "task_id": "a-check1"}),
