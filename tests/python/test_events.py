@@ -178,6 +178,28 @@ def test_a_guardian_sees_a_missed_deadline(instance):
     run(work())
 
 
+STUCK = "version: 1\nsubsystems: {test: {task_types: {check: {stuck: {active_for: 1s}}}}}\n"
+
+
+def test_a_guardian_sees_a_stuck_task(instance):
+    with open(instance.path("policy.d", "stuck.yaml"), "w", encoding="ascii") as f:
+        f.write(STUCK)
+    with instance.connect() as c:
+        c.call("PolicyReload")
+
+    async def work():
+        stuck = asyncio.get_running_loop().create_future()
+        guardian = reeve.Guardian()
+        guardian.on_stuck(stuck.set_result)
+        async with guardian:
+            t = instance.run(SLEEP)
+            event = await stuck
+            assert (event.task_id, event.topic) == (t["task_id"], "task.stuck")
+            assert event.task.stuck["rule"] == "active", event.task.stuck
+
+    run(work())
+
+
 def test_the_twin_sees_the_same(instance):
     seen, called = [], threading.Event()
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The parts of the package that need no registry."""
 
+import dataclasses
 import datetime
 import json
 import os
@@ -30,6 +31,12 @@ def test_the_error_classes_are_those_of_the_interface():
         e = errors.from_reply(f"io.reeve.Registry.{name}", {"message": "why", "field": "sla", "errno": 5})
         assert type(e).__name__ == name and (str(e), e.field, e.errno) == ("why", "sla", 5)
         assert getattr(reeve, name) is type(e)
+
+
+def test_the_fields_of_a_task_are_those_of_the_interface():
+    declared = re.search(r"^type Task \((.*?)^\)", source("src", "api", "io.reeve.Registry.varlink"), re.M | re.S).group(1)
+    missing = {f.name for f in dataclasses.fields(reeve.Task)} - {"raw"} - set(re.findall(r"^  (\w+):", declared, re.M))
+    assert not missing, f"the registry never says {missing}"
 
 
 def test_errors_of_other_versions():

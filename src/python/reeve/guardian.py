@@ -12,7 +12,7 @@ from .task import Task
 
 
 class Guardian:
-    """Calls back for deadlines that draw near or are missed, for stuck tasks, and for tasks that use more than they usually do.
+    """Calls back for deadlines that draw near or are missed, for tasks that are stuck, and for those that are unlike others.
 
     Callbacks take an Event and may be coroutine functions. They are given here or registered later, also as decorators:
 
@@ -52,11 +52,11 @@ class Guardian:
         return self._register("task.sla_warning", callback)
 
     def on_stuck(self, callback: Callback) -> Callback:
-        """A task does not get on (topic task.stuck)."""
+        """A task does not get on; event.task.stuck says by which rule, since when, and with what evidence."""
         return self._register("task.stuck", callback)
 
     def on_anomaly(self, callback: Callback) -> Callback:
-        """A task is unlike those of its type before (topic task.anomalous)."""
+        """A task is unlike those of its type before: topic task.anomalous, from registries that tell of it."""
         return self._register("task.anomalous", callback)
 
     @property

@@ -42,6 +42,8 @@ class Task:
     sla_met: Optional[bool] = None
     sla_margin_seconds: Optional[float] = None
     """Negative when it was late."""
+    stuck: Optional[Dict[str, Any]] = None
+    """What was found when it last stood still: rule, since and found_at (microseconds since 1970), evidence, ..."""
     verification_status: Optional[str] = None
     metadata: Optional[Dict[str, Any]] = None
     result_metadata: Optional[Dict[str, Any]] = None
