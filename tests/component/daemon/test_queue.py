@@ -12,7 +12,7 @@ import checks
 import pytest
 from instance import REEVE, Instance, booted
 from people import Person
-from varlink import VarlinkError
+from varlink import ConnectionLost, VarlinkError
 
 POLICY = """
 version: 1
@@ -322,6 +322,24 @@ def test_hold_what_waits():
         w.call("Release", task_id="b")
         assert w.get("b")["pending_reason"] == "1 of 1 of all tasks run"
         w.open_gate("c")
+        w.until_status("b", "active")
+        w.open_gate("b")
+        w.i.wait("b")
+        assert w.topics("b") == ["created", "held", "released", "started", "completed"]
+
+
+def test_hold_over_kill_9():
+    """Killed when it was stored, and not yet answered: it holds; and what was released so is released."""
+    with World("version: 1\nmax_parallel: 1\n") as w:
+        w.run("a")
+        w.run("b")
+        for method, held in (("Hold", True), ("Release", False)):
+            w.restart({"REEVE_CRASH_AT": "reeved:held"})
+            with pytest.raises((ConnectionLost, ConnectionError)):
+                w.call(method, task_id="b")
+            w.restart()
+            assert w.get("b").get("held", False) is held
+        w.open_gate("a")
         w.until_status("b", "active")
         w.open_gate("b")
         w.i.wait("b")
