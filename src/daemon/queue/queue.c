@@ -5,14 +5,15 @@
  * changes: the difference between two keys is the same at all times, and a heap stays in order by itself.
  *
  * Entries are grouped by (subsystem, task type), since all entries of a group want the same slots: if there is no room
- * for the first of a group, there is none for the others. (A match within a task type may give two entries of it
- * different limits; the first one's decides then.) So there is a heap of waiting entries in each group, and a heap of
- * the groups that may have room, the candidates, ordered by their first entries. queue_next() takes groups that have no
- * room out of that heap, and a slot that becomes free puts those of its subsystem back.
+ * for the first of a group, there is none for the others, and likewise for the groups of a subsystem. (A match within a task type,
+ * or a reload, may give entries other limits; the first one's decides then.) So there is a heap of waiting entries in each group; a
+ * heap of the groups whose type may have room in each subsystem, by their first entries; and one of the subsystems that may
+ * have room, by the first entries of their first groups. queue_next() takes out what has no room, and a slot that becomes free
+ * puts its group and its subsystem back: neither depends on how many groups there are.
  *
- * Invariants: a group is a candidate only while it has waiting entries; one with waiting entries that is no candidate
- * has no room, or memory was short (`incomplete`). A group lives as long as it has entries, a subsystem as long as it
- * has groups. */
+ * Invariants: a group is a candidate only while it has waiting entries, a subsystem only while it has candidates; one with
+ * waiting entries that is none has no room, or memory was short (`incomplete`). A group lives as long as it has entries, a
+ * subsystem as long as it has groups. */
 
 #include "daemon/queue/queue.h"
 
@@ -26,7 +27,9 @@
 
 typedef struct QueueSubsystem {
         char *name;
-        Hash *groups; /* by task type */
+        Hash *groups;      /* by task type */
+        Prioq *candidates; /* QueueGroup */
+        size_t index;      /* of Queue.candidates */
         unsigned n_running;
         size_t n_ranked;
 } QueueSubsystem;
@@ -36,16 +39,16 @@ struct QueueGroup {
         QueueSubsystem *subsystem;
         ListLink entries, running;
         Prioq *waiting;
-        size_t index; /* of candidates */
+        size_t index; /* of the candidates of its subsystem */
         unsigned n_running;
         size_t n_ranked;
 };
 
 struct Queue {
         Hash *subsystems;
-        Prioq *candidates;
-        bool ranked;     /* QueueEntry.ahead of what waits is right */
-        bool incomplete; /* a group should be a candidate, and there was no memory for it */
+        Prioq *candidates; /* QueueSubsystem */
+        bool ranked;       /* QueueEntry.ahead of what waits is right */
+        bool incomplete;   /* a group should be a candidate, and there was no memory for it */
         unsigned max;
         uint64_t next_serial;
         size_t n_waiting, n_running;
@@ -66,6 +69,12 @@ static int compare_groups(const void *a, const void *b)
         return compare_entries(prioq_peek(x->waiting), prioq_peek(y->waiting));
 }
 
+static int compare_subsystems(const void *a, const void *b)
+{
+        const QueueSubsystem *x = a, *y = b;
+        return compare_groups(prioq_peek(x->candidates), prioq_peek(y->candidates));
+}
+
 int queue_new(Queue **ret)
 {
         assert(ret);
@@ -74,7 +83,7 @@ int queue_new(Queue **ret)
         if (!q)
                 return -ENOMEM;
         q->subsystems = hash_new();
-        q->candidates = prioq_new(compare_groups);
+        q->candidates = prioq_new(compare_subsystems);
         if (!q->subsystems || !q->candidates)
                 return -ENOMEM;
         *ret = TAKE_PTR(q);
@@ -99,6 +108,7 @@ static QueueSubsystem *subsystem_free(QueueSubsystem *s)
         if (!s)
                 return NULL;
         hash_free(s->groups);
+        prioq_free(s->candidates);
         free(s->name);
         free(s);
         return NULL;
@@ -120,6 +130,7 @@ static void drop_subsystem_if_empty(Queue *q, QueueSubsystem *s)
 {
         if (hash_size(s->groups) > 0)
                 return;
+        assert(s->index == PRIOQ_NONE);
         hash_remove(q->subsystems, s->name);
         subsystem_free(s);
 }
@@ -134,7 +145,9 @@ static QueueSubsystem *get_subsystem(Queue *q, const char *name)
                 return NULL;
         s->name = strdup(name);
         s->groups = hash_new();
-        if (!s->name || !s->groups || hash_put(q->subsystems, s->name, s) < 0)
+        s->candidates = prioq_new(compare_groups);
+        s->index = PRIOQ_NONE;
+        if (!s->name || !s->groups || !s->candidates || hash_put(q->subsystems, s->name, s) < 0)
                 return NULL;
         return TAKE_PTR(s);
 }
@@ -170,26 +183,33 @@ static void drop_group_if_empty(Queue *q, QueueGroup *g)
 
 /* ---- candidates ---- */
 
-/* The group may have room now, or has another first entry. */
-static void consider(Queue *q, QueueGroup *g)
+/* The subsystem may have room now, or has another first entry. */
+static void consider_subsystem(Queue *q, QueueSubsystem *s)
 {
-        if (prioq_size(g->waiting) == 0)
-                prioq_remove(q->candidates, &g->index);
-        else if (!prioq_reshuffle(q->candidates, &g->index) && prioq_put(q->candidates, g, &g->index) < 0)
+        if (prioq_size(s->candidates) == 0)
+                prioq_remove(q->candidates, &s->index);
+        else if (!prioq_reshuffle(q->candidates, &s->index) && prioq_put(q->candidates, s, &s->index) < 0)
                 q->incomplete = true;
 }
 
-static void consider_subsystem(Queue *q, QueueSubsystem *s)
+/* Its group may, or has. */
+static void consider(Queue *q, QueueGroup *g)
 {
-        HASH_FOREACH(s->groups, QueueGroup, g)
-                consider(q, g);
+        QueueSubsystem *s = g->subsystem;
+
+        if (prioq_size(g->waiting) == 0)
+                prioq_remove(s->candidates, &g->index);
+        else if (!prioq_reshuffle(s->candidates, &g->index) && prioq_put(s->candidates, g, &g->index) < 0)
+                q->incomplete = true;
+        consider_subsystem(q, s);
 }
 
 static void consider_all(Queue *q)
 {
         q->incomplete = false;
         HASH_FOREACH(q->subsystems, QueueSubsystem, s)
-                consider_subsystem(q, s);
+                HASH_FOREACH(s->groups, QueueGroup, g)
+                        consider(q, g);
 }
 
 static bool is_full(size_t running, unsigned max)
@@ -227,7 +247,7 @@ static void give_slot_back(Queue *q, QueueEntry *e)
         q->n_running--;
         list_remove(&e->link);
         list_append(&e->group->entries, &e->link);
-        consider_subsystem(q, e->group->subsystem);
+        consider(q, e->group);
 }
 
 static void stop_waiting(Queue *q, QueueEntry *e)
@@ -311,7 +331,7 @@ void queue_started(Queue *q, QueueEntry *e)
 
 QueueEntry *queue_next(Queue *q)
 {
-        QueueGroup *g;
+        QueueSubsystem *s;
 
         assert(q);
 
@@ -319,14 +339,24 @@ QueueEntry *queue_next(Queue *q)
                 consider_all(q);
         if (is_full(q->n_running, q->max))
                 return NULL;
-        while ((g = prioq_peek(q->candidates))) {
+        while ((s = prioq_peek(q->candidates))) {
+                QueueGroup *g = prioq_peek(s->candidates);
                 QueueEntry *e = prioq_peek(g->waiting);
 
-                if (limit_of(q, e) == QUEUE_LIMIT_NONE) {
+                switch (limit_of(q, e)) {
+                case QUEUE_LIMIT_NONE:
                         queue_started(q, e);
                         return e;
+                case QUEUE_LIMIT_TASK_TYPE:
+                        prioq_remove(s->candidates, &g->index);
+                        consider_subsystem(q, s);
+                        break;
+                case QUEUE_LIMIT_SUBSYSTEM:
+                        prioq_remove(q->candidates, &s->index);
+                        break;
+                case QUEUE_LIMIT_ALL:
+                        return NULL;
                 }
-                prioq_remove(q->candidates, &g->index);
         }
         return NULL;
 }

@@ -5,6 +5,7 @@
 
 #include "daemon/queue/queue.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -343,6 +344,33 @@ static void test_as_the_model(void **state)
         free(all);
 }
 
+/* Ten thousand types in a subsystem that runs one at a time: what a slot costs does not depend on them (it took 16 s of CPU when it did). */
+static void test_many_types(void **state)
+{
+        const size_t n = 10000;
+        Queue *q = *state;
+        QueueEntry *all = NEW0(QueueEntry, n), *running = NULL;
+        char type[16];
+
+        assert_non_null(all);
+        for (size_t i = 0; i < n; i++) {
+                snprintf(type, sizeof(type), "type%zu", i);
+                enter(q, all + i,
+                      &(QueueRequest){ .subsystem = "a",
+                                       .task_type = type,
+                                       .priority = 5,
+                                       .subsystem_max = 1,
+                                       .created_realtime = START + i });
+        }
+        for (size_t i = 0; i < n; i++) {
+                assert_ptr_equal(running = queue_next(q), all + i);
+                assert_null(queue_next(q));
+                queue_leave(q, running);
+        }
+        assert_int_equal(queue_n_waiting(q), 0);
+        free(all);
+}
+
 /* ---- pauses ---- */
 
 static void test_backoff(void **state _unused_)
@@ -372,6 +400,7 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_recovered_and_retried, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_as_the_model, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_many_types, setup, teardown),
                 cmocka_unit_test(test_backoff),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
