@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* libreeve: the registry of tasks, from C.
+/* libreeve: the registry of tasks, from C. Here: connections, calls, and running commands. Beside it: reeve/query.h, to ask
+ * about tasks, hear of them and act upon them; reeve/report.h, to report work of one's own. docs/libreeve.md has examples.
  *
  * A ReeveConnection is one connection to reeved. It is used by one thread at a time, and by one call at a time:
  * while a stream runs on it, make another one. Parameters and results are JSON objects (jansson) of the interface
@@ -15,7 +16,8 @@
  *             errx(1, "%s", e.text);
  *
  * Functions return 0 (or more, where said) or a negative errno, and then fill *reterr unless it is NULL. The ABI is
- * NOT promised yet: it may change with every version until 1.0, and the soname with it. */
+ * NOT promised before 1.0: a
+ * version that changes it incompatibly has another soname. */
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -200,5 +200,5 @@ int reeve_attach(ReeveConnection *c, const ReeveAttach *attach, char ret_id[REEV
                 .metadata = attach->metadata,
                 .properties = attach->properties,
         };
-        return submit(c, "io.reeve.Registry.Attach", &run, fill_attach, &f, ret_id, ret_task, reterr);
+        return submit(c, "Attach", &run, fill_attach, &f, ret_id, ret_task, reterr);
 }

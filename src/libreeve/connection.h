@@ -9,6 +9,11 @@
 /* Pause between attempts to reach a registry that is being replaced. */
 #define CONNECTION_RETRY_USEC (100 * USEC_PER_MSEC)
 
+/* How long, and how often, a request is made again. A registry that is replaced may break a connection twice: that to the
+ * old one's socket, too, which is closed a moment after the connections. A request that kills registries ends here. */
+#define CONNECTION_PATIENCE_USEC (10 * USEC_PER_SEC)
+#define CONNECTION_AGAIN_MAX     3
+
 struct ReeveConnection {
         VarlinkClient *client; /* NULL after a failed reconnect */
         char *path;
@@ -23,3 +28,8 @@ int connection_method_name(const char *method, char *ret, size_t size, ReeveErro
 
 /* If r is a broken connection, fills *reterr as such. Returns r. */
 int connection_broken(int r, ReeveError *reterr);
+
+/* reeve_call() with descriptors (borrowed), for requests that mean the same when they are made twice: if the connection
+ * breaks, reconnects, with patience, and makes the request again. *ret is the caller's. */
+int connection_call_again(ReeveConnection *c, const char *method, json_t *parameters, const int *fds,
+                          size_t n_fds, json_t **ret, ReeveError *reterr);

@@ -16,10 +16,6 @@
 
 #define DEFAULT_SUBSYSTEM "user"
 #define TITLE_MAX         1024
-#define PATIENCE_USEC     (10 * USEC_PER_SEC)
-/* A registry that is replaced may break a connection twice: that to the old one's socket, too, which is closed a moment after the
- * connections. A request that kills registries ends here. */
-#define AGAIN_MAX 3
 
 _Static_assert(REEVE_TASK_ID_SIZE == TASK_ID_MAX + 1, "the public header has the size of an id");
 
@@ -38,9 +34,8 @@ static int check_name(const char *field, const char *name, ReeveError *reterr)
                                                           name, TASK_NAME_MAX);
 }
 
-/* Checks the names, and chooses the id if the caller did not. */
-static int choose_id(const ReeveRun *run, const char *subsystem, const char *task_type, char *ret,
-                     ReeveError *reterr)
+int submit_choose_id(const char *task_id, const char *subsystem, const char *task_type,
+                     char ret[static TASK_ID_MAX + 1], ReeveError *reterr)
 {
         int r = check_name("subsystem", subsystem, reterr);
         if (r >= 0)
@@ -48,17 +43,17 @@ static int choose_id(const ReeveRun *run, const char *subsystem, const char *tas
         if (r < 0)
                 return r;
 
-        if (!run->task_id) {
+        if (!task_id) {
                 r = task_id_make(subsystem, task_type, clock_realtime(clock_system()), ret);
                 return r < 0 ? reeve_error_errno(reterr, r, "task_id", "cannot make an id") : 0;
         }
-        if (!task_id_is_valid(run->task_id))
+        if (!task_id_is_valid(task_id))
                 return reeve_error_set(
                                 reterr, REEVE_ERROR_INVALID_ARGUMENT, "task_id",
                                 "'%.140s' is not 1 to %d letters, digits, '_' and '-' that begin with "
                                 "a letter or digit",
-                                run->task_id, TASK_ID_MAX);
-        strcpy(ret, run->task_id);
+                                task_id, TASK_ID_MAX);
+        strcpy(ret, task_id);
         return 0;
 }
 
@@ -136,20 +131,6 @@ static int write_spec(const ReeveRun *run, Submission *w, submit_fill_t fill, co
         return r < 0 ? r : spec_seal(text, size, w->fds, reterr);
 }
 
-static int send_once(ReeveConnection *c, const Submission *w, const char *method, json_t **ret,
-                     ReeveError *reterr)
-{
-        VarlinkClient *client;
-
-        int r = connection_client(c, &client, reterr);
-        if (r < 0)
-                return r;
-        r = varlink_client_send(client, method, w->parameters, 0, w->fds, w->n_fds, reterr);
-        if (r < 0)
-                return connection_broken(r, reterr);
-        return reeve_next(c, USEC_INFINITY, ret, NULL, reterr);
-}
-
 int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_fill_t fill,
            const void *userdata, char *ret_id, json_t **ret_task, ReeveError *reterr)
 {
@@ -166,7 +147,7 @@ int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_f
                 command_task_type(run->argv && run->argv[0] ? run->argv[0] : "", type);
         const char *task_type = run->task_type ?: type, *subsystem = run->subsystem ?: DEFAULT_SUBSYSTEM;
 
-        int r = choose_id(run, subsystem, task_type, w.task_id, reterr);
+        int r = submit_choose_id(run->task_id, subsystem, task_type, w.task_id, reterr);
         if (r >= 0)
                 r = write_spec(run, &w, fill, userdata, reterr);
         if (r >= 0)
@@ -176,12 +157,7 @@ int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_f
         if (ret_id)
                 strcpy(ret_id, w.task_id);
 
-        r = send_once(c, &w, method, &reply, reterr);
-        for (int i = 0; i < AGAIN_MAX && r == -ECONNRESET; i++) {
-                if (reeve_reconnect(c, PATIENCE_USEC, reterr) < 0)
-                        break;
-                r = send_once(c, &w, method, &reply, reterr);
-        }
+        r = connection_call_again(c, method, w.parameters, w.fds, w.n_fds, &reply, reterr);
         if (r < 0)
                 return r;
         const char *id = json_get_string(json_object_get(reply, "task"), "task_id");
