@@ -72,7 +72,8 @@ static int set_identity(json_t *o, const TaskRow *t)
         r |= json_set_string(o, "kind", t->kind == TASK_KIND_LAUNCHED ? "launched" : "reported");
         r |= json_set_integer(o, "owner_uid", t->owner_uid);
         r |= json_set_integer(o, "run_uid", t->run_uid);
-        r |= json_set_integer(o, "run_gid", t->run_gid);
+        if (t->run_gid != (gid_t)-1)
+                r |= json_set_integer(o, "run_gid", t->run_gid);
         r |= json_set_integer(o, "priority", t->priority);
         r |= json_set_string(o, "policy_hash", t->policy_hash);
         return r;

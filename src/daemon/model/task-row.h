@@ -99,7 +99,7 @@ typedef struct TaskRow {
         char *subsystem, *task_type, *title, *description, *created_by;
         TaskKind kind;
         uid_t owner_uid, run_uid;
-        gid_t run_gid;
+        gid_t run_gid; /* (gid_t)-1: not known */
         int priority;
         char *metadata; /* JSON text of an object, or NULL */
         char *argv;     /* JSON text of an array of strings, or NULL */

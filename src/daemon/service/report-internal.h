@@ -40,8 +40,9 @@ void service_report_inserted(Service *s, Task *t);
 
 /* Says again what was held: the row is in the database now, or will never be. Empties the list. */
 void service_report_again(ListLink *held);
-/* Start of a task that exists, with this content: begins it (unless `pending`) and answers with it. */
-void service_report_begin(Service *s, const Caller *caller, const TaskRow *wanted, bool pending,
-                          service_task_t callback, void *userdata);
+/* Start of a task that exists, with this content: begins it (unless `pending`), has the process watched that `wanted` names, if
+ * there is a pidfd of it (taken over; -EBADF: none), and answers with it. */
+void service_report_begin(Service *s, const Caller *caller, const TaskRow *wanted, int watch_fd,
+                          bool pending, service_task_t callback, void *userdata);
 /* Frees what was held, without an answer. */
 void service_report_drop(ListLink *held);

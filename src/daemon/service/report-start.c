@@ -159,15 +159,6 @@ static int apply_policy(StartOp *op, const Caller *caller, const StartRequest *q
 
 /* ---- a task that has the id ---- */
 
-static void watch(StartOp *op, Task *t)
-{
-        t->row.pid = op->row.pid;
-        t->row.reporter_identity = op->row.reporter_identity;
-        int r = service_report_watch(op->service, t, TAKE_FD(op->watch_fd));
-        if (r < 0)
-                log_error_errno(r, "%s: its reporter is not watched", t->row.task_id);
-}
-
 static void join_or_refuse(StartOp *op, Task *t)
 {
         ReeveError e = REEVE_ERROR_NULL;
@@ -178,10 +169,8 @@ static void join_or_refuse(StartOp *op, Task *t)
                 refuse(op, &e);
                 return;
         }
-        if (op->watch_fd >= 0 && !(t->doing & TASK_DOING_FINISH) && t->report &&
-            (t->row.status == TASK_ACTIVE || t->row.status == TASK_PENDING))
-                watch(op, t);
-        service_report_begin(op->service, &op->caller, &op->row, op->pending, op->callback, op->userdata);
+        service_report_begin(op->service, &op->caller, &op->row, TAKE_FD(op->watch_fd), op->pending,
+                             op->callback, op->userdata);
 }
 
 /* ---- a new one ---- */
@@ -343,7 +332,7 @@ static int prepare(StartOp *op, const Caller *caller, const StartRequest *q, Ree
         int r = check(q, reterr);
         if (r < 0)
                 return r;
-        gid_t gid = caller->n_groups > 0 ? caller->groups[0] : caller->uid;
+        gid_t gid = caller->n_groups > 0 ? caller->groups[0] : (gid_t)-1;
         r = fill_row(op, q, gid);
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "cannot take another task");

@@ -20,7 +20,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "basic/crash.h"
+#include "basic/fd.h"
 #include "basic/log.h"
 #include "common/json/json.h"
 #include "daemon/service/report-internal.h"
@@ -45,7 +45,11 @@ typedef struct ReportOp {
         char *message;
         json_t *ml_metrics, *metadata;
         uint8_t hash[32]; /* of an end; of Start: its content */
-        TaskOp event;     /* `detail` is ours */
+        TaskOp event;     /* `detail` is ours; no topic: there is none */
+        /* of Start: who is to be watched */
+        int watch_fd; /* -EBADF: nobody */
+        pid_t pid;
+        uint64_t identity;
         service_task_t callback;
         void *userdata;
 } ReportOp;
@@ -58,6 +62,7 @@ static ReportOp *report_op_free(ReportOp *op)
         free(op->event.detail);
         json_decref(op->ml_metrics);
         json_decref(op->metadata);
+        fd_close(op->watch_fd);
         free(op);
         return NULL;
 }
@@ -72,6 +77,7 @@ static ReportOp *report_op_new(Service *s, const Caller *caller, const char *tas
         op->service = op->event.service = s;
         op->caller = (Caller){ .uid = caller->uid, .admin = caller->admin };
         op->act = act;
+        op->watch_fd = -EBADF;
         op->callback = callback;
         op->userdata = userdata;
         strcpy(op->task_id, task_id);
@@ -304,7 +310,7 @@ static void on_updated(const ReeveError *error, int64_t last_event, void *userda
         Service *s = op->service;
 
         const Task *t = registry_get(s->registry, op->task_id);
-        if (!error && t)
+        if (!error && t && op->event.topic)
                 service_publish(s, last_event, &op->event, &t->row);
         if (error)
                 answer_error(op, error);
@@ -314,13 +320,14 @@ static void on_updated(const ReeveError *error, int64_t last_event, void *userda
                 look_up(TAKE_PTR(op)); /* it has ended meanwhile */
 }
 
+/* `topic` NULL: nothing happened that anybody is told of. */
 static int write_update(ReportOp *op, Task *t, const char *topic)
 {
         Service *s = op->service;
 
         _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_updated, op);
         if (!w || store_write_update_task(w, &t->row) < 0 || add_points(w, op) < 0 ||
-            service_write_event(w, &op->event, t, topic, clock_realtime(s->clock)) < 0)
+            (topic && service_write_event(w, &op->event, t, topic, clock_realtime(s->clock)) < 0))
                 return -ENOMEM;
         return store_write_submit(TAKE_PTR(w));
 }
@@ -341,15 +348,37 @@ static void update(ReportOp *op, Task *t, NewTexts *n)
         commit_update(op, t, "task.updated");
 }
 
+/* Another process than before may report it from now on. */
+static bool watch(ReportOp *op, Task *t)
+{
+        if (op->watch_fd < 0 || !t->report)
+                return false;
+        t->row.pid = op->pid;
+        t->row.reporter_identity = op->identity;
+        int r = service_report_watch(op->service, t, TAKE_FD(op->watch_fd));
+        if (r < 0)
+                log_error_errno(r, "%s: its reporter is not watched", t->row.task_id);
+        return true;
+}
+
+/* Start, again or after `pending`. */
 static void begin(ReportOp *op, Task *t)
 {
         Service *s = op->service;
+        bool watched = watch(op, t), begins = op->act == ACT_BEGIN && t->row.status == TASK_PENDING;
 
-        task_report_started(t, clock_realtime(s->clock), clock_boottime(s->clock));
-        memcpy(t->row.boot_id, s->boot_id, sizeof(s->boot_id));
-        service_sla_started(s, t);
+        if (begins) {
+                task_report_started(t, clock_realtime(s->clock), clock_boottime(s->clock));
+                memcpy(t->row.boot_id, s->boot_id, sizeof(s->boot_id));
+                service_sla_started(s, t);
+        }
         service_report_heard(t);
-        commit_update(op, t, "task.started");
+        if (begins || watched) {
+                commit_update(op, t, begins ? "task.started" : NULL);
+                return;
+        }
+        op->callback(NULL, &t->row, op->userdata);
+        report_op_free(op);
 }
 
 /* ---- the end ---- */
@@ -460,7 +489,7 @@ static void do_now(ReportOp *taken, Task *t)
         _cleanup_(new_texts_done) NewTexts n = { 0 };
         ReeveError e = REEVE_ERROR_NULL;
 
-        if (op->act == ACT_BEGIN && t->row.status == TASK_PENDING && !has_ended(t))
+        if (is_start(op) && !has_ended(t))
                 begin(TAKE_PTR(op), t);
         else if (is_start(op))
                 op->callback(NULL, &t->row, op->userdata);
@@ -510,8 +539,8 @@ void service_report_drop(ListLink *held)
                 report_op_free(container_of(link, ReportOp, link));
 }
 
-void service_report_begin(Service *s, const Caller *caller, const TaskRow *wanted, bool pending,
-                          service_task_t callback, void *userdata)
+void service_report_begin(Service *s, const Caller *caller, const TaskRow *wanted, int watch_fd,
+                          bool pending, service_task_t callback, void *userdata)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
@@ -523,9 +552,13 @@ void service_report_begin(Service *s, const Caller *caller, const TaskRow *wante
                                      userdata);
         if (op) {
                 memcpy(op->hash, wanted->content_hash, sizeof(op->hash));
+                op->watch_fd = watch_fd;
+                op->pid = wanted->pid;
+                op->identity = wanted->reporter_identity;
                 take(op);
                 return;
         }
+        fd_close(watch_fd);
         reeve_error_errno(&e, ENOMEM, NULL, "cannot take another task");
         callback(&e, NULL, userdata);
 }

@@ -456,7 +456,8 @@ def test_reeved_is_killed():
     with Instance() as i, Reporter() as alive, Reporter() as dead:
         with i.connect() as c:
             start(c, "goes_on", title="x")
-            start(c, "watched_on", [alive.pid_fd], watch=0)
+            start(c, "watched_on", [dead.pid_fd], watch=0)
+            assert start(c, "watched_on", [alive.pid_fd], watch=0)["pid"] == alive.popen.pid
             start(c, "watched_dead", [dead.pid_fd], watch=0)
             start(c, "waits_on", pending=True)
             start(c, "falls_silent", heartbeat_usec=500000)
