@@ -375,7 +375,7 @@ void service_ladder_recover(Service *s, Task *t, TaskLadder *of);
 /* How many bits of the record its steps need. */
 unsigned service_ladder_bits(const Ladder *l);
 
-/* ---- stuck.c ---- */
+/* ---- stuck.c, stuck-text.c ---- */
 
 /* The attempt runs and is sampled from now on: how often it is to be looked at; 0: its policy has no rule. */
 usec_t service_stuck_begin(Service *s, Task *t);
