@@ -36,6 +36,10 @@ subsystems:
 TRUE = ["/bin/true"]
 NAMED = ("test", "check")
 
+EACH_KB = 8  # of memory for a task that waits
+if "ASAN_OPTIONS" in os.environ:
+    EACH_KB = 64  # a sanitizer keeps what was freed (up to 256 MB), and has a shadow of everything
+
 
 class World:
     """An instance whose tasks wait at a gate of their own and note their starts in a file."""
@@ -593,8 +597,8 @@ def test_ten_thousand_wait():
               f"{fds} descriptors, by quarters {costs}")
         assert len(page) == 1000 and page[0]["queue_ahead"] == n - 1
         assert fds < 200, "what waits has no descriptor"
-        assert each < 8 and costs[3] < 3 * costs[0] + 0.1 and listing < 1
-        spent = cpu()
+        assert each < EACH_KB, "what waits costs this much memory"
+        assert costs[3] < 3 * costs[0] + 0.1 and listing < 1
         w.restart()
         checks.until(w.i, "no reason", lambda: "pending_reason" in w.get("t3-1"))
         assert w.get("t3-2499")["queue_ahead"] == n - 1
