@@ -19,7 +19,7 @@ int log_fetch_checkpoint(ReeveConnection *c, char note[static CHECKPOINT_TEXT_MA
 {
         _cleanup_json_ json_t *reply = NULL;
 
-        int r = reeve_call(c, "LogCheckpoint", json_object(), &reply, reterr);
+        int r = reeve_call(c, "LogCheckpoint", NULL, &reply, reterr);
         if (r < 0)
                 return r;
         const char *text = json_get_string(reply, "note"), *key_text = json_get_string(reply, "key");
@@ -36,13 +36,12 @@ int log_fetch_entries(ReeveConnection *c, uint64_t from, uint64_t end, log_each_
 {
         while (from < end) {
                 _cleanup_json_ json_t *reply = NULL;
+                _cleanup_json_ json_t *page = json_pack("{sI sI}", "from", (json_int_t)from, "limit",
+                                                        (json_int_t)MIN(end - from, (uint64_t)PAGE));
                 json_t *entry;
                 size_t i;
 
-                int r = reeve_call(c, "Log",
-                                   json_pack("{sI sI}", "from", (json_int_t)from, "limit",
-                                             (json_int_t)MIN(end - from, (uint64_t)PAGE)),
-                                   &reply, reterr);
+                int r = reeve_call(c, "Log", page, &reply, reterr);
                 if (r < 0)
                         return r;
                 uint64_t before = from;

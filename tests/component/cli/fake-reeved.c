@@ -291,17 +291,21 @@ static const VarlinkMethod own_methods[] = {
 
 #define METHODS_MAX 128
 
+#define NAME_SIZE 64
+
 /* Every method of the definition: one that is added to it needs no line here. Returns how many there are. */
-static size_t list_methods(const char *definition, VarlinkMethod methods[static METHODS_MAX])
+static size_t list_methods(const char *definition, char names[][NAME_SIZE],
+                           VarlinkMethod methods[static METHODS_MAX])
 {
         static const char keyword[] = "\nmethod ";
         size_t n = 0;
 
         for (const char *at = definition; n < METHODS_MAX && (at = strstr(at, keyword)); n++) {
                 at += strlen(keyword);
-                methods[n] = (VarlinkMethod){ strndup(at, strcspn(at, "( ")), on_canned, 0 };
+                snprintf(names[n], NAME_SIZE, "%.*s", (int)strcspn(at, "( "), at);
+                methods[n] = (VarlinkMethod){ names[n], on_canned, 0 };
                 for (size_t i = 0; i < ELEMENTSOF(own_methods); i++)
-                        if (streq(own_methods[i].name, methods[n].name))
+                        if (streq(own_methods[i].name, names[n]))
                                 methods[n] = own_methods[i];
         }
         return n;
@@ -310,12 +314,13 @@ static size_t list_methods(const char *definition, VarlinkMethod methods[static 
 static int serve(const char *socket, const char *definition, ReeveError *reterr)
 {
         static VarlinkMethod methods[METHODS_MAX];
+        static char names[METHODS_MAX][NAME_SIZE];
         static VarlinkInterface interface = { .methods = methods };
         static const VarlinkServerInfo info = { "reeve", "fake-reeved", "0", "https://example.org" };
         _cleanup_(varlink_server_freep) VarlinkServer *server = NULL;
 
         interface.definition = definition;
-        interface.n_methods = list_methods(definition, methods);
+        interface.n_methods = list_methods(definition, names, methods);
         int r = varlink_server_new(fake.event, &info, &server);
         if (r < 0)
                 return r;
