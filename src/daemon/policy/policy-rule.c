@@ -7,7 +7,7 @@
  * Names are unique within a list, since evidence is kept under them. */
 
 #include "basic/parse.h"
-#include "common/usage/usage.h"
+#include "daemon/model/task-metric.h"
 #include "daemon/policy/policy-internal.h"
 
 #define NAME_MAX_BYTES    128
@@ -114,26 +114,6 @@ static int read_file(PolicyReader *r, const YamlNode *node, PolicyRule *rule)
         return policy_copy(r, node, &rule->path);
 }
 
-static bool is_metric(const char *name)
-{
-        static const char *const derived[] = {
-                "duration_seconds", "cpu_seconds",         "memory_mb",       "memory_peak_mb",
-                "disk_mb",          "disk_read_mb",        "disk_write_mb",   "network_mb",
-                "storage_delta_mb", "storage_delta_bytes", "dataset_size_mb", "vectors_processed",
-                "tokens_processed", "model_size_mb",       "epochs_completed"
-        };
-
-        for (size_t i = 0; i < ELEMENTSOF(derived); i++)
-                if (streq(name, derived[i]))
-                        return true;
-        if (usage_field_from_name(name) >= 0)
-                return true;
-        name = string_after(name, "ml.");
-        return name && *name && strlen(name) <= 64 &&
-               strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
-                               strlen(name);
-}
-
 static int read_metric(PolicyReader *r, const YamlNode *node, PolicyRule *rule)
 {
         char shown[YAML_SHOWN_SIZE];
@@ -141,7 +121,7 @@ static int read_metric(PolicyReader *r, const YamlNode *node, PolicyRule *rule)
         int x = policy_want_scalar(r, node, "the name of a metric");
         if (x < 0)
                 return x;
-        if (!is_metric(node->text))
+        if (!task_metric_exists(node->text))
                 return policy_refuse(r, node->place,
                                      "there is no metric '%s': it is a counter such as cpu_usec, a figure "
                                      "such as "

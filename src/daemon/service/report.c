@@ -23,6 +23,7 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "common/json/json.h"
+#include "daemon/model/task-metric.h"
 #include "daemon/service/report-internal.h"
 
 #define HELD_MAX 1024 /* as many as a connection may have open */
@@ -394,12 +395,14 @@ static void say_end(const ReportOp *op, Task *t)
                 task_set_message(t, "reported as failed");
 }
 
-/* Nothing of ours is to be verified: what the reporter says of his own checks is noted. */
-static void note_word(TaskRow *row)
+/* Nothing of ours is to be verified: what the reporter says of his own checks is noted, a pass only where that is enough. */
+static void note_word(const Task *t, TaskRow *row)
 {
-        if (row->word == REPORTED_NOTHING)
-                return;
         bool passed = row->word == REPORTED_VERIFIED;
+
+        if (row->word == REPORTED_NOTHING ||
+            (passed && t->policy && !t->policy->verification.accepts_reported))
+                return;
         row->verification = passed ? VERIFICATION_PASSED : VERIFICATION_FAILED;
         row->verification_passes = passed;
         row->verification_failures = !passed;
@@ -423,7 +426,7 @@ static void verify(Service *s, Task *t)
                 service_verify(s, t, NULL);
                 return;
         }
-        note_word(&t->row);
+        note_word(t, &t->row);
         task_verified(t, false, 0);
         service_sla_verified(&t->row);
         service_commit_end(s, t, NULL);
@@ -565,21 +568,13 @@ void service_report_begin(Service *s, const Caller *caller, const TaskRow *wante
 
 /* ---- the request ---- */
 
-static bool metric_name_is_valid(const char *name)
-{
-        size_t n = strlen(name);
-
-        return n >= 1 && n <= TASK_METRIC_NAME_MAX &&
-               strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:/@-") == n;
-}
-
 static int check_metrics(json_t *metrics, ReeveError *e)
 {
         const char *name;
         json_t *value;
 
         json_object_foreach(metrics, name, value) {
-                if (!metric_name_is_valid(name))
+                if (!task_metric_name_is_valid(name))
                         return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "ml_metrics",
                                                "a name must be 1 to %d letters, digits or any of _.:/@-",
                                                TASK_METRIC_NAME_MAX);

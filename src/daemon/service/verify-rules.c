@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The rules of one task: those of the policy that was in force when it was created, then the commands that its author
- * sealed. Their numbers are their places in this list, and must be the same after a restart of ours: results and records are
- * found by them.
+ * sealed, then the word of its reporter. Their numbers are their places in this list, and must be the same after a restart of ours:
+ * results and records are found by them.
+ *
+ * What a reporter says of his own checks counts as one rule, `reported`: beside others it is one more that may fail; where there is
+ * no other it is enough, unless the policy says `accepts_reported: no`. A policy that lists the rule itself has it in its own place.
  *
  * What is required is decided by policy; the commands of the author are always required: who writes `reeve run --verify=`
  * wants to be told. */
@@ -20,17 +23,40 @@
 
 typedef struct ServiceVerification ServiceVerification;
 
+static const PolicyVerification *policy_of(const Task *t)
+{
+        return t->policy ? &t->policy->verification : NULL;
+}
+
+static bool lists_reported(const PolicyVerification *p)
+{
+        for (size_t i = 0; p && i < p->n_rules; i++)
+                if (p->rules[i].kind == POLICY_RULE_REPORTED)
+                        return true;
+        return false;
+}
+
+/* Is the reporter's word a rule of its own, behind `n` others? If nothing is to be verified at all it is only noted. */
+static bool adds_reported(const Task *t, size_t n)
+{
+        const PolicyVerification *p = policy_of(t);
+
+        if (n == 0)
+                return p && p->required;
+        return t->row.word != REPORTED_NOTHING && !lists_reported(p);
+}
+
 static size_t n_rules_of(const Task *t)
 {
-        const PolicyVerification *p = t->policy ? &t->policy->verification : NULL;
+        const PolicyVerification *p = policy_of(t);
         size_t n = t->row.verify_commands + (p ? p->n_rules : 0);
 
-        return n == 0 && p && p->required ? 1 : n; /* that of the reporter */
+        return n + adds_reported(t, n);
 }
 
 bool service_accepts_status(const Task *t, const AttemptRow *a)
 {
-        const PolicyVerification *p = t->policy ? &t->policy->verification : NULL;
+        const PolicyVerification *p = policy_of(t);
 
         assert(a);
 
@@ -93,7 +119,7 @@ static void add_authored(ServiceVerification *v, ServiceRule *r, unsigned number
 /* Policy's first, so that their numbers are those of its file. */
 static size_t fill_rules(ServiceVerification *v)
 {
-        const PolicyVerification *p = v->task->policy ? &v->task->policy->verification : NULL;
+        const PolicyVerification *p = policy_of(v->task);
         size_t n = 0;
 
         v->required = p && p->required;
@@ -101,8 +127,12 @@ static size_t fill_rules(ServiceVerification *v)
                 v->rules[n++].rule = rule_of_policy(p->rules + i);
         for (unsigned i = 1; i <= v->task->row.verify_commands; i++)
                 add_authored(v, v->rules + n++, i);
-        if (n == 0) /* required, and nobody said how: the word of the reporter must do */
-                v->rules[n++].rule = (VerifyRule){ .name = "reported", .kind = VERIFY_REPORTED };
+        if (adds_reported(v->task, n)) {
+                bool insufficient = n == 0 && p && !p->accepts_reported;
+                v->rules[n++].rule = (VerifyRule){ .name = "reported",
+                                                   .kind = VERIFY_REPORTED,
+                                                   .insufficient = insufficient };
+        }
         return n;
 }
 

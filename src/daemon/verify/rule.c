@@ -2,9 +2,9 @@
 
 /* What a rule wants, as the arguments of a program or as a comparison of figures.
  *
- * A metric is looked for under the name of a counter first, then among the figures that people know by the columns of
- * task_registry. What is not known is no pass: a rule that says "at most 30 s of CPU" was not met by a task of which nobody
- * knows. */
+ * Which figures there are is model/task-metric.c's; how programs are run, and in whose rights, is the service's and the launcher's.
+ *
+ * What is not known is no pass: a rule that says "at most 30 s of CPU" was not met by a task of which nobody knows. */
 
 #include "daemon/verify/rule.h"
 
@@ -13,9 +13,7 @@
 
 #include "basic/strings.h"
 #include "common/json/json.h"
-
-#define MB              (1024.0 * 1024.0)
-#define REPORTED_PREFIX "ml."
+#include "daemon/model/task-metric.h"
 
 static const char *const names[_VERIFY_KIND_MAX] = {
         [VERIFY_COMMAND] = "command",         [VERIFY_FILE] = "file",     [VERIFY_METRIC] = "metric",
@@ -97,68 +95,6 @@ char **verify_rule_argv(const VerifyRule *r, usec_t started_realtime)
 
 /* ---- figures ---- */
 
-static bool find_counter(const TaskRow *t, const char *name, double *ret)
-{
-        for (int f = 0; f < _USAGE_FIELD_MAX; f++)
-                if (streq(usage_field_info((UsageField)f)->name, name)) {
-                        *ret = (double)t->usage.value[f];
-                        return usage_has(&t->usage, (UsageField)f);
-                }
-        return false;
-}
-
-/* "ml." and a name: what the reporter said. */
-static bool find_reported(const TaskRow *t, const char *name, double *ret)
-{
-        _cleanup_json_ json_t *metrics = NULL;
-
-        if (!t->ml_metrics || json_parse(t->ml_metrics, strlen(t->ml_metrics), 2, &metrics, NULL) < 0)
-                return false;
-        const json_t *value = json_object_get(metrics, name + strlen(REPORTED_PREFIX));
-        *ret = json_number_value(value);
-        return json_is_number(value);
-}
-
-/* The sum of those that are known; false if none is. */
-static bool find_sum(const TaskRow *t, const char *a, const char *b, double *ret)
-{
-        double x = 0, y = 0;
-        bool has_x = find_counter(t, a, &x), has_y = find_counter(t, b, &y);
-
-        *ret = (has_x ? x : 0) + (has_y ? y : 0);
-        return has_x || has_y;
-}
-
-static bool find_metric(const TaskRow *t, const char *name, double *ret)
-{
-        bool known = true;
-
-        if (streq(name, "duration_seconds")) {
-                *ret = (double)t->duration_usec / USEC_PER_SEC;
-                return t->started_realtime > 0;
-        }
-        if (streq(name, "cpu_seconds")) {
-                known = find_counter(t, "cpu_usec", ret);
-                *ret /= USEC_PER_SEC;
-        } else if (streq(name, "memory_mb")) {
-                known = find_counter(t, "memory_peak_bytes", ret);
-                *ret /= MB;
-        } else if (streq(name, "disk_mb")) {
-                known = find_sum(t, "io_read_bytes", "io_write_bytes", ret);
-                *ret /= MB;
-        } else if (streq(name, "network_mb")) {
-                known = find_sum(t, "net_rx_bytes", "net_tx_bytes", ret);
-                *ret /= MB;
-        } else if (streq(name, "storage_delta_mb")) {
-                known = find_counter(t, "storage_delta_bytes", ret);
-                *ret /= MB;
-        } else if (strncmp(name, REPORTED_PREFIX, strlen(REPORTED_PREFIX)) == 0)
-                known = find_reported(t, name, ret);
-        else
-                known = find_counter(t, name, ret);
-        return known;
-}
-
 /* 0, or what json_set_*() says of a first failure. */
 static int say_why(json_t *o, const char *why)
 {
@@ -168,7 +104,7 @@ static int say_why(json_t *o, const char *why)
 static int judge_metric(const VerifyRule *r, const TaskRow *t, json_t *o)
 {
         double value = 0;
-        bool known = find_metric(t, r->metric, &value), small = known && r->has_min && value < r->min,
+        bool known = task_metric(t, r->metric, &value), small = known && r->has_min && value < r->min,
              large = known && r->has_max && value > r->max;
         int k = json_set_string(o, "metric", r->metric);
 
@@ -202,16 +138,18 @@ static int judge_exit_status(const VerifyRule *r, const TaskRow *t, json_t *o)
         return k < 0 ? -ENOMEM : passes;
 }
 
-static int judge_reported(int reported, json_t *o)
+static int judge_reported(const VerifyRule *r, int reported, json_t *o)
 {
+        bool passes = reported > 0 && !r->insufficient;
         int k = 0;
 
         if (reported >= 0)
                 k |= json_set_bool(o, "reported", reported > 0);
-        if (reported <= 0)
-                k |= say_why(o, reported < 0 ? "nobody reported that it was verified"
-                                             : "its reporter says that it was not");
-        return k < 0 ? -ENOMEM : reported > 0;
+        if (!passes)
+                k |= say_why(o, reported < 0    ? "nobody reported that it was verified"
+                                : reported == 0 ? "its reporter says that it was not"
+                                                : "the policy does not accept its reporter's word alone");
+        return k < 0 ? -ENOMEM : passes;
 }
 
 int verify_rule_judge(const VerifyRule *r, const TaskRow *t, int reported, json_t **ret)
@@ -226,7 +164,7 @@ int verify_rule_judge(const VerifyRule *r, const TaskRow *t, int reported, json_
                 return -ENOMEM;
         int k = r->kind == VERIFY_METRIC        ? judge_metric(r, t, o)
                 : r->kind == VERIFY_EXIT_STATUS ? judge_exit_status(r, t, o)
-                                                : judge_reported(reported, o);
+                                                : judge_reported(r, reported, o);
         if (k >= 0)
                 *ret = TAKE_PTR(o);
         return k;

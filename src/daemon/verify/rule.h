@@ -40,7 +40,7 @@ typedef struct VerifyRule {
         uint64_t min_bytes, max_bytes;
         const char *sha256, *matches;
 
-        /* METRIC: the name of a counter, or one of cpu_seconds, duration_seconds, memory_mb, disk_mb, network_mb */
+        /* METRIC: as task_metric() has them */
         const char *metric;
         bool has_min, has_max;
         double min, max;
@@ -48,6 +48,9 @@ typedef struct VerifyRule {
         /* EXIT_STATUS; none: 0 */
         const int *exit_statuses;
         size_t n_exit_statuses;
+
+        /* REPORTED: does not pass, whatever was said; there is no other rule, and the policy wants one */
+        bool insufficient;
 } VerifyRule;
 
 /* Does a program find it out? */

@@ -24,6 +24,21 @@ subsystems:
         verification: {required: true}
       good:
         verification: {required: true, rules: [{name: good enough, metric: ml.accuracy, min: 0.8}]}
+      doubted:
+        verification: {required: true, accepts_reported: no}
+      doubted-loosely:
+        verification: {accepts_reported: no}
+      figures:
+        verification:
+          required: true
+          rules:
+            - {name: vectors, metric: vectors_processed, min: 1}
+            - {name: the same, metric: ml.vectors_processed, min: 1}
+            - {name: odd name, metric: "ml.val/top-5@1:a", max: 1}
+            - {name: written, metric: disk_write_mb, max: 2}
+            - {name: peak, metric: memory_peak_mb, max: 10}
+            - {name: freed, metric: storage_delta_mb, max: 0}
+            - {name: took, metric: duration_seconds, max: 60}
       urgent:
         sla: {deadline: 300ms, ladder: [{at: 100%, do: kill}]}
       foreign:
@@ -192,6 +207,47 @@ def test_a_metric_is_verified(c, accuracy, status):
         say(c, "Update", task, ml_metrics={"accuracy": accuracy})
     t = say(c, "Complete", task, verification_passed=True)["task"]
     assert (t["status"], t["verification_status"]) == (status, "passed" if status == "completed" else "failed"), t
+
+
+def verifications(c, task):
+    return {v["name"]: (v["passed"], v["evidence"].get("why")) for v in say(c, "Verifications", task)["verifications"]}
+
+
+@pytest.mark.parametrize("word, status, failures", [(True, "completed", 0), (False, "failed", 1), (None, "completed", 0)])
+def test_a_word_is_one_more_rule(c, word, status, failures):
+    task = f"one_more_{word}"
+    start(c, task, task_type="good")
+    t = say(c, "Complete", task, ml_metrics={"accuracy": 0.9}, **({} if word is None else {"verification_passed": word}))["task"]
+    assert (t["status"], t["verification_failures"], t["verification_passes"]) == (status, failures, 1 + (word is True)), t
+    found = verifications(c, task)
+    assert found["good enough"] == (True, None)
+    assert found.get("reported", (None,))[0] is word, found
+
+
+@pytest.mark.parametrize("word, why", [(True, "the policy does not accept its reporter's word alone"), (None, "nobody reported that it was verified")])
+def test_a_word_that_is_not_enough(c, word, why):
+    task = f"doubted_{word}"
+    start(c, task, task_type="doubted")
+    t = say(c, "Complete", task, **({} if word is None else {"verification_passed": word}))["task"]
+    assert (t["status"], t["outcome"]) == ("failed", "verification"), t
+    assert verifications(c, task) == {"reported": (False, why)}
+    start(c, f"{task}_2", task_type="doubted-loosely")
+    t = say(c, "Complete", f"{task}_2", **({} if word is None else {"verification_passed": word}))["task"]
+    assert t["status"] == "completed" and "verification_status" not in t, t
+
+
+def test_figures_that_were_reported_are_verified(c):
+    start(c, "figures_1", task_type="figures")
+    t = say(c, "Complete", "figures_1", ml_metrics={"vectors_processed": 7, "val/top-5@1:a": 0.5},
+            resource_usage={"disk_write_mb": 1.5, "memory_peak_mb": 3, "storage_delta_mb": -2})["task"]
+    assert (t["status"], t["verification_passes"]) == ("completed", 7), verifications(c, "figures_1")
+    start(c, "figures_2", task_type="figures")
+    t = say(c, "Complete", "figures_2", ml_metrics={"vectors_processed": 0})["task"]
+    found = verifications(c, "figures_2")
+    assert (t["status"], t["outcome"]) == ("failed", "verification"), t
+    assert {n: why for n, (passed, why) in found.items() if not passed} == {
+        "vectors": "it is less than wanted", "the same": "it is less than wanted",
+        **dict.fromkeys(("odd name", "written", "peak", "freed"), "it is not known for this task")}, found
 
 
 def test_a_word_that_nobody_asked_for_is_noted(c):

@@ -8,6 +8,7 @@
 
 #include "basic/strings.h"
 #include "common/json/json.h"
+#include "daemon/model/task-metric.h"
 #include "daemon/verify/rule.h"
 #include "tests/unit/test.h"
 
@@ -147,13 +148,24 @@ static void test_metric(void **state _unused_)
         } known[] = {
                 { "duration_seconds", 2.5 }, { "cpu_seconds", 1.5 },
                 { "cpu_usec", 1500000 },     { "disk_mb", 3 },
-                { "oom_kills", 0 },
+                { "oom_kills", 0 },          { "disk_read_mb", 3 },
+                { "vectors_processed", 7 },  { "ml.vectors_processed", 7 },
+                { "ml.val/top-5@1:a", 0.5 },
         };
         static const char *const unknown[] = {
-                "memory_mb", "network_mb", "memory_peak_bytes", "io_write_bytes", "ml.accuracy", "nonsense",
-                ""
+                "memory_mb",        "network_mb",       "memory_peak_bytes",
+                "io_write_bytes",   "memory_peak_mb",   "disk_write_mb",
+                "network_rx_mb",    "storage_delta_mb", "cpu_user_seconds",
+                "epochs_completed", "ml.accuracy",      "ml.",
+                "nonsense",         "accuracy",         "",
         };
         TaskRow t = make_row();
+
+        t.ml_metrics = (char[]){
+                "{\"vectors_processed\": 7, \"val/top-5@1:a\": 0.5, \"accuracy\": \"good\"}"
+        };
+        t.has_ml[TASK_ML_VECTORS_PROCESSED] = true;
+        t.ml[TASK_ML_VECTORS_PROCESSED] = 7;
 
         for (size_t i = 0; i < ELEMENTSOF(known); i++) {
                 double v = known[i].value;
@@ -168,6 +180,12 @@ static void test_metric(void **state _unused_)
                 VerifyRule any = { .kind = VERIFY_METRIC, .metric = unknown[i] };
                 expect(&any, &t, -1, 0, "not known");
         }
+        for (size_t i = 0; i < ELEMENTSOF(known); i++)
+                if (!task_metric_exists(known[i].metric))
+                        fail_msg("a policy may not name '%s', which can be judged", known[i].metric);
+        for (size_t i = 0; i < ELEMENTSOF(unknown); i++)
+                if (task_metric_exists(unknown[i]) != (i < ELEMENTSOF(unknown) - 4))
+                        fail_msg("may a policy name '%s'?", unknown[i]);
         t.started_realtime = 0;
         VerifyRule duration = { .kind = VERIFY_METRIC, .metric = "duration_seconds" };
         expect(&duration, &t, -1, 0, "not known");
@@ -194,12 +212,16 @@ static void test_exit_status(void **state _unused_)
 
 static void test_reported(void **state _unused_)
 {
-        const VerifyRule r = { .kind = VERIFY_REPORTED };
+        const VerifyRule r = { .kind = VERIFY_REPORTED },
+                         insufficient = { .kind = VERIFY_REPORTED, .insufficient = true };
         TaskRow t = make_row();
 
         expect(&r, &t, 1, 1, NULL);
         expect(&r, &t, 0, 0, "was not");
         expect(&r, &t, -1, 0, "nobody reported");
+        expect(&insufficient, &t, 1, 0, "not accept");
+        expect(&insufficient, &t, 0, 0, "was not");
+        expect(&insufficient, &t, -1, 0, "nobody reported");
 }
 
 int main(void)
