@@ -179,6 +179,7 @@ BUS_METHOD(bus_start_task);
 BUS_METHOD(bus_update_task);
 BUS_METHOD(bus_complete_task);
 BUS_METHOD(bus_fail_task);
+BUS_METHOD(bus_publish);
 BUS_METHOD(bus_cancel_task);
 BUS_METHOD(bus_signal_task);
 BUS_METHOD(bus_freeze_task);

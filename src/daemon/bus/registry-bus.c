@@ -35,6 +35,8 @@ static const sd_bus_vtable vtable[] = {
                                 SD_BUS_NO_RESULT, bus_complete_task, FREE),
         SD_BUS_METHOD_WITH_ARGS("FailTask", SD_BUS_ARGS("s", task_id, "s", message), SD_BUS_NO_RESULT,
                                 bus_fail_task, FREE),
+        SD_BUS_METHOD_WITH_ARGS("Publish", SD_BUS_ARGS("s", topic, "s", payload),
+                                SD_BUS_RESULT("s", task_id, "s", status, "x", event), bus_publish, FREE),
         SD_BUS_METHOD_WITH_ARGS("CancelTask", SD_BUS_ARGS("s", task_id, "s", reason), SD_BUS_NO_RESULT,
                                 bus_cancel_task, FREE),
         SD_BUS_METHOD_WITH_ARGS("SignalTask", SD_BUS_ARGS("s", task_id, "i", signal), SD_BUS_NO_RESULT,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* StartTask, UpdateTask, CompleteTask, FailTask: the options are those of varlink's Start, Update, Complete and Fail, except that
+/* StartTask, UpdateTask, CompleteTask, FailTask, and Publish. The options are those of varlink's Start, Update, Complete and Fail, except that
  * "metadata" and "result_metadata" are texts of JSON objects, and that nobody is watched: a bus gives no pidfd of its callers, and who
  * wants to be watched may as well speak varlink. A heartbeat does here.
  *
@@ -115,6 +115,41 @@ static void fail(BusCall *c)
         report(c, REPORT_FAIL);
 }
 
+static void on_published(const ReeveError *error, const TaskRow *task, int64_t event, void *userdata)
+{
+        BusCall *c = ASSERT_PTR(userdata);
+        sd_bus_message *reply = NULL;
+
+        if (error) {
+                bus_call_fail(c, error);
+                return;
+        }
+        int r = sd_bus_message_new_method_return(c->message, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "ssx", task->task_id, task_state_name(task->status), event);
+        bus_call_reply(c, reply, r);
+}
+
+static void publish(BusCall *c)
+{
+        const char *topic, *payload;
+        ReeveError e = REEVE_ERROR_NULL;
+
+        int r = sd_bus_message_read(c->message, "ss", &topic, &payload);
+        if (r <= 0)
+                reeve_error_errno(&e, r < 0 ? r : -EBADMSG, NULL, "cannot read the arguments");
+        else if (!(c->parameters = json_object()) ||
+                 json_object_set_new(c->parameters, "payload", json_string(payload)) < 0)
+                reeve_error_errno(&e, ENOMEM, NULL, "cannot take another event");
+        else if (bus_parse_object(c->parameters, "payload", &e) >= 0) {
+                c->in_service = true;
+                service_take_event(c->bus->service, &c->caller, topic,
+                                   json_object_get(c->parameters, "payload"), on_published, c);
+                return;
+        }
+        bus_call_fail(c, &e);
+}
+
 static int identify(RegistryBus *b, sd_bus_message *m, bus_step_t next)
 {
         BusCall *c = bus_call_new(b, m);
@@ -141,4 +176,9 @@ BUS_METHOD(bus_complete_task)
 BUS_METHOD(bus_fail_task)
 {
         return identify(ASSERT_PTR(userdata), m, fail);
+}
+
+BUS_METHOD(bus_publish)
+{
+        return identify(ASSERT_PTR(userdata), m, publish);
 }

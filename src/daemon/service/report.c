@@ -32,6 +32,7 @@ typedef enum ReportAct {
         ACT_UPDATE = REPORT_UPDATE,
         ACT_COMPLETE = REPORT_COMPLETE,
         ACT_FAIL = REPORT_FAIL,
+        ACT_WORK = REPORT_BEGIN,
         ACT_BEGIN = _REPORT_KIND_MAX, /* Start of a task that exists */
         ACT_LOOK,                     /* the same, `pending` */
 } ReportAct;
@@ -362,11 +363,11 @@ static bool watch(ReportOp *op, Task *t)
         return true;
 }
 
-/* Start, again or after `pending`. */
+/* Start, again or after `pending`, or a beginning without the content. */
 static void begin(ReportOp *op, Task *t)
 {
         Service *s = op->service;
-        bool watched = watch(op, t), begins = op->act == ACT_BEGIN && t->row.status == TASK_PENDING;
+        bool watched = watch(op, t), begins = op->act != ACT_LOOK && t->row.status == TASK_PENDING;
 
         if (begins) {
                 task_report_started(t, clock_realtime(s->clock), clock_boottime(s->clock));
@@ -470,6 +471,9 @@ static bool may_say(const ReportOp *op, const Task *t)
         else if (is_end(op) && !task_is_reported(&t->row))
                 refuse(op, REEVE_ERROR_INVALID_ARGUMENT, "task_id",
                        "task '%s' is not reported: it ends with its processes", op->task_id);
+        else if (op->act == ACT_WORK && !task_is_reported(&t->row))
+                refuse(op, REEVE_ERROR_INVALID_ARGUMENT, "task_id",
+                       "task '%s' is not reported: it begins with its processes", op->task_id);
         else if (has_usage(&op->q.usage) && !task_is_reported(&t->row))
                 refuse(op, REEVE_ERROR_INVALID_ARGUMENT, "usage",
                        "task '%s' is not reported: the kernel knows what it uses", op->task_id);
@@ -492,7 +496,7 @@ static void do_now(ReportOp *taken, Task *t)
         _cleanup_(new_texts_done) NewTexts n = { 0 };
         ReeveError e = REEVE_ERROR_NULL;
 
-        if (is_start(op) && !has_ended(t))
+        if ((is_start(op) || op->act == ACT_WORK) && !has_ended(t))
                 begin(TAKE_PTR(op), t);
         else if (is_start(op))
                 op->callback(NULL, &t->row, op->userdata);

@@ -35,6 +35,13 @@ json_t *list_page_to_json(const Caller *caller, const ListPage *page)
         return json_pack("{sO ss*}", "tasks", tasks, "cursor", page->cursor > 0 ? cursor : NULL);
 }
 
+json_t *published_to_json(const TaskRow *task, int64_t event)
+{
+        assert(task);
+        return json_pack("{ss ss sI}", "task_id", task->task_id, "status", task_state_name(task->status),
+                         "event", (json_int_t)event);
+}
+
 static json_t *counts_to_json(const int64_t by_status[_TASK_STATE_MAX])
 {
         json_t *o = json_object();

@@ -11,5 +11,7 @@
 json_t *task_row_to_json_for(const Caller *caller, const TaskRow *task);
 /* {tasks, cursor}; the last page has no cursor. */
 json_t *list_page_to_json(const Caller *caller, const ListPage *page);
+/* {task_id, status, event}: what Publish answers. */
+json_t *published_to_json(const TaskRow *task, int64_t event);
 /* What Stats answers, without what is an adapter's own. */
 json_t *service_stats_to_json(const ServiceStats *s);

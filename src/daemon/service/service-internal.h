@@ -12,6 +12,7 @@
  *     unique.c   there is one of its kind at a time
  *     hook.c     a hook goes this way too, without a specification and with more attempts
  *     report-start.c, report.c, report-watch.c   work that others do and report: taken up, told of, given up
+ *     publish.c  events from elsewhere become such reports, publish-topic.c: which there are
  *     control.c  signals, freezing, cancelling
  *     policy.c   the policy in force, and what of it applies to a task
  *     sla.c      its deadline, from acceptance to end; ladder.c does the steps on the way
@@ -87,6 +88,11 @@ struct Service {
         ListLink held; /* ServiceHeld */
         sd_event_source *hold_timer;
         usec_t launcher_away_boottime; /* since when; USEC_INFINITY: it is there */
+
+        ListLink published;      /* PublishOp: events from elsewhere that are not answered */
+        ListLink published_next; /* of them, those whose turn it is */
+        Hash *publishers;        /* of them, by task, those that others wait for */
+        sd_event_source *publish_source;
 
         Hash *reporters;   /* Reporter: processes that are watched */
         Prioq *heartbeats; /* TaskReport, by silent_boottime */
@@ -306,6 +312,13 @@ void service_report_over(Task *t);
 void service_release_report(Task *t);
 /* A reported task that was open when we stopped. */
 void service_report_recover(Service *s, Task *t);
+
+/* ---- publish.c ---- */
+
+/* -ENOMEM, or what making an event source gives. */
+int service_start_publishing(Service *s);
+/* Frees what was not answered; after the store and the registry, which call back. */
+void service_stop_publishing(Service *s);
 
 /* ---- snapshot.c ---- */
 int service_start_sampler(Service *s, ReeveError *reterr);

@@ -119,6 +119,7 @@ typedef enum ReportKind {
         REPORT_UPDATE,
         REPORT_COMPLETE,
         REPORT_FAIL,
+        REPORT_BEGIN, /* of a pending task: its work has begun; a Start without the content */
         _REPORT_KIND_MAX,
 } ReportKind;
 
@@ -139,9 +140,9 @@ typedef struct ReportRequest {
 #define REPORT_STEP_MAX   INT64_C(1000000000)
 #define REPORT_POINTS_MAX 1000000 /* of series of one task */
 
-/* What its reporter says of a task. Answers UPDATE when it is durable, and the others when the task has ended and that is: with
- * the task, as also whoever says the same end again. AlreadyFinished for anything else that comes late. UPDATE is taken about any
- * open task, but for its counters. */
+/* What its reporter says of a task. Answers UPDATE and BEGIN when it is durable, and the others when the task has ended and that is:
+ * with the task, as also whoever says the same end again. AlreadyFinished for anything else that comes late. UPDATE is taken about
+ * any open task, but for its counters. */
 void service_report(Service *s, const Caller *caller, const ReportRequest *request, service_task_t callback,
                     void *userdata);
 
@@ -279,7 +280,17 @@ ServiceOutput *service_output(Service *s, const Caller *caller, const OutputRequ
 void service_output_continue(ServiceOutput *o);
 void service_output_cancel(ServiceOutput *o);
 
-/* ---- events ---- */
+/* ---- events in ---- */
+
+/* `event`: the number of the last event there is: that of the change which the call made, if it made one. */
+typedef void (*service_published_t)(const ReeveError *error, const TaskRow *task, int64_t event,
+                                    void *userdata);
+/* Does what an event from elsewhere stands for, by the functions above, and answers as they do. Docs/events.md has the topics,
+ * the members of their payloads (an object, borrowed for the call), and what becomes of those that come out of order. */
+void service_take_event(Service *s, const Caller *caller, const char *topic, json_t *payload,
+                        service_published_t callback, void *userdata);
+
+/* ---- events out ---- */
 
 typedef struct ServiceEvent {
         int64_t number; /* 0: not numbered (task.usage) */

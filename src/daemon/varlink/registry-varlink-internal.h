@@ -49,6 +49,7 @@ ADAPTER_HANDLER(adapter_start);
 ADAPTER_HANDLER(adapter_update);
 ADAPTER_HANDLER(adapter_complete);
 ADAPTER_HANDLER(adapter_fail);
+ADAPTER_HANDLER(adapter_publish);
 ADAPTER_HANDLER(adapter_get);
 ADAPTER_HANDLER(adapter_list);
 ADAPTER_HANDLER(adapter_wait);

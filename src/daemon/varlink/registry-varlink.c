@@ -16,6 +16,7 @@ static const VarlinkMethod methods[] = {
         { "Update", adapter_update, 0 },
         { "Complete", adapter_complete, 0 },
         { "Fail", adapter_fail, 0 },
+        { "Publish", adapter_publish, 0 },
         { "Get", adapter_get, 0 },
         { "List", adapter_list, VARLINK_METHOD_ALONE },
         { "Wait", adapter_wait, 0 },

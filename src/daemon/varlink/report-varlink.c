@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Start, Update, Complete, Fail. */
+/* Start, Update, Complete, Fail; and Publish, by which events that others make stand for them. */
 
 #include "basic/fd.h"
 #include "daemon/service/parameters.h"
@@ -9,6 +9,16 @@
 static int take_fd(void *userdata, size_t index)
 {
         return varlink_call_take_fd(ASSERT_PTR(userdata), index);
+}
+
+/* `ret` is the array that the result borrows. A peer that has gone is in no group, which allows it nothing. */
+static Caller with_groups(const Pending *p, gid_t **ret)
+{
+        Caller caller = p->caller;
+
+        if (varlink_call_peer_groups(p->call, ret, &caller.n_groups) >= 0)
+                caller.groups = *ret;
+        return caller;
 }
 
 ADAPTER_HANDLER(adapter_start)
@@ -26,10 +36,7 @@ ADAPTER_HANDLER(adapter_start)
                 fd_close(q.watch_fd);
                 return 0;
         }
-        /* A peer that has gone is in no group, which allows it nothing. */
-        Caller caller = pending->caller;
-        if (varlink_call_peer_groups(call, &groups, &caller.n_groups) >= 0)
-                caller.groups = groups;
+        Caller caller = with_groups(pending, &groups);
         service_start(v->service, &caller, &q, pending_reply_task, pending);
         return 0;
 }
@@ -66,4 +73,37 @@ ADAPTER_HANDLER(adapter_complete)
 ADAPTER_HANDLER(adapter_fail)
 {
         return report(call, parameters, ASSERT_PTR(userdata), REPORT_FAIL);
+}
+
+static void reply_published(const ReeveError *error, const TaskRow *task, int64_t event, void *userdata)
+{
+        _cleanup_(pending_freep) Pending *p = ASSERT_PTR(userdata);
+
+        if (error)
+                varlink_call_reeve_error(p->call, error);
+        else
+                adapter_reply(p->call, published_to_json(task, event));
+}
+
+ADAPTER_HANDLER(adapter_publish)
+{
+        RegistryVarlink *v = ASSERT_PTR(userdata);
+        _cleanup_free_ gid_t *groups = NULL;
+        struct {
+                const char *topic;
+                json_t *payload;
+        } p = { 0 };
+        static const JsonField fields[] = {
+                { "topic", JSON_FIELD_STRING, offsetof(__typeof__(p), topic), JSON_FIELD_MANDATORY, 0 },
+                { "payload", JSON_FIELD_OBJECT, offsetof(__typeof__(p), payload), JSON_FIELD_MANDATORY, 0 },
+        };
+
+        if (adapter_dispatch(call, parameters, fields, ELEMENTSOF(fields), &p) < 0)
+                return 0;
+        Pending *pending = pending_new(v, call);
+        if (!pending)
+                return 0;
+        Caller caller = with_groups(pending, &groups);
+        service_take_event(v->service, &caller, p.topic, p.payload, reply_published, pending);
+        return 0;
 }

@@ -14,7 +14,7 @@ SLEEP = ["/bin/sleep", "1000"]
 IN = {
     "RunTask": "ha{sv}", "CancelTask": "ss", "SignalTask": "si", "FreezeTask": "s", "ThawTask": "s", "GetTask": "s",
     "ExtendTask": "st", "ListTasks": "a{sv}", "GetStats": "", "ReloadPolicy": "", "StartTask": "a{sv}", "UpdateTask": "sa{sv}",
-    "CompleteTask": "sba{sv}", "FailTask": "ss",
+    "CompleteTask": "sba{sv}", "FailTask": "ss", "Publish": "ss",
 }
 counter = itertools.count(1)
 

@@ -115,6 +115,8 @@ def walk(reeve, recorder):
     recorder.call("Complete", task_id="reported_1", resource_usage={"storage_delta_mb": -1}, result_metadata={"a": [1]})
     recorder.call("Start", task_id="reported_2", subsystem="test", task_type="check")
     recorder.call("Fail", task_id="reported_2", message="no")
+    recorder.call("Publish", topic="task.completed", payload={"task_id": "published_1", "subsystem": "test", "task_type": "check"})
+    recorder.call("Publish", topic="task.started", payload={"task_id": "published_1"})  # AlreadyFinished
     reeve.submit(c, ["/not/there"])
     with contextlib.suppress(VarlinkError):
         c.reply()
