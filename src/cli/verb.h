@@ -51,5 +51,5 @@ char *help_verb(const Verb *verb);
 
 extern const Verb verb_run, verb_attach, verb_list, verb_show, verb_wait, verb_logs, verb_signal,
                 verb_cancel, verb_freeze, verb_thaw, verb_hold, verb_release, verb_extend, verb_top,
-                verb_start, verb_update, verb_complete, verb_fail, verb_events, verb_stats, verb_doctor,
-                verb_policy, verb_backup, verb_log, verb_help;
+                verb_start, verb_update, verb_complete, verb_fail, verb_publish, verb_events, verb_stats,
+                verb_doctor, verb_policy, verb_backup, verb_log, verb_help;

@@ -16,10 +16,10 @@
 #include "cli/session.h"
 
 const Verb *const verbs[] = {
-        &verb_run,    &verb_attach,  &verb_start,  &verb_update, &verb_complete, &verb_fail,   &verb_list,
-        &verb_show,   &verb_wait,    &verb_logs,   &verb_signal, &verb_cancel,   &verb_freeze, &verb_thaw,
-        &verb_hold,   &verb_release, &verb_extend, &verb_top,    &verb_events,   &verb_stats,  &verb_doctor,
-        &verb_policy, &verb_backup,  &verb_log,    &verb_help,   NULL,
+        &verb_run,    &verb_attach, &verb_start,   &verb_update, &verb_complete, &verb_fail,   &verb_publish,
+        &verb_list,   &verb_show,   &verb_wait,    &verb_logs,   &verb_signal,   &verb_cancel, &verb_freeze,
+        &verb_thaw,   &verb_hold,   &verb_release, &verb_extend, &verb_top,      &verb_events, &verb_stats,
+        &verb_doctor, &verb_policy, &verb_backup,  &verb_log,    &verb_help,     NULL,
 };
 
 const Verb *verb_find(const char *name)

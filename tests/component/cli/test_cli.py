@@ -554,6 +554,84 @@ class Report(Case):
             self.assertIn(text, self.reeve(*args, status=64)[1], args)
 
 
+class Publish(Case):
+    """Events of others."""
+
+    ANSWER = {"task_id": "t1", "status": "active", "event": 7}
+    LATE = {"error": "io.reeve.Registry.AlreadyFinished", "parameters": {"message": "too late", "field": "task_id"}}
+
+    @staticmethod
+    def lines(*events):
+        return "".join(json.dumps({"topic": t, "payload": p}) + "\n" for t, p in events).encode()
+
+    def test_one(self):
+        self.serve(Publish=[{"when": {"topic": "task.failed"}, **self.LATE}, {"replies": [self.ANSWER]}])
+        self.assertEqual(self.reeve("publish", "task.started", '{"task_id": "t1"}'), ("t1 active\n", ""))
+        self.assertEqual(self.reeve("publish", "-q", "task.started", '{"task_id": "t1"}'), ("", ""))
+        self.assertEqual(json.loads(self.reeve("publish", "--json=short", "task.started", "{}")[0]), self.ANSWER)
+        self.assertEqual(self.reeve("publish", "task.failed", "{}", status=65), ("", "reeve: too late\n"))
+        self.assertEqual(self.calls("Publish")[0], {"topic": "task.started", "payload": {"task_id": "t1"}})
+
+    def test_lines(self):
+        self.serve(Publish=[{"when": {"topic": "task.failed"}, **self.LATE}, {"replies": [self.ANSWER]}])
+        given = self.lines(("task.created", {"task_id": "t1"}), ("task.failed", {"task_id": "t1"})) + b"\n  \nnonsense\n" \
+            + self.lines(("task.completed", {"task_id": "t1", "title": "\u00e4\n"}))[:-1]
+        out, err = self.reeve("publish", stdin=given, status=65)
+        self.assertEqual(out, "t1 active\n" * 2)
+        self.assertEqual([line.split(": ")[1] for line in err.splitlines()], ["line 5", "line 2"], err)
+        self.assertEqual([c["topic"] for c in self.calls("Publish")], ["task.created", "task.failed", "task.completed"])
+        self.assertEqual(self.calls("Publish")[2]["payload"]["title"], "\u00e4\n")
+        out, _ = self.reeve("publish", "-q", "--json=short", stdin=given, status=65)
+        self.assertEqual([json.loads(line)["line"] for line in out.splitlines()], [5, 2])
+        out, _ = self.reeve("publish", "--json=short", stdin=given, status=65)
+        answers = {a["line"]: a for a in map(json.loads, out.splitlines())}
+        self.assertEqual(sorted(answers), [1, 2, 5, 6])
+        self.assertEqual(answers[6], {**self.ANSWER, "line": 6})
+        self.assertEqual(answers[2]["error"], {"name": "AlreadyFinished", "message": "too late", "field": "task_id"})
+        self.assertEqual(self.reeve("publish", stdin=b""), ("", ""))
+
+    def test_an_id_is_made_once(self):
+        self.serve(Publish=[{"replies": [self.ANSWER]}])
+        self.reeve("publish", "task.created", '{"subsystem": "ml", "task_type": "train"}')
+        self.reeve("publish", "task.created", '{"subsystem": "m/l", "task_type": "train"}')
+        made, left = self.calls("Publish")
+        self.assertRegex(made["payload"]["task_id"], "^ml_train_[0-9a-z]{12}$")
+        self.assertNotIn("task_id", left["payload"])
+
+    def test_many(self):
+        self.serve(Publish=[{"replies": [self.ANSWER]}])
+        out, _ = self.reeve("publish", stdin=self.lines(*(("task.updated", {"task_id": f"t{n}"}) for n in range(5000))))
+        self.assertEqual(out, "t1 active\n" * 5000)
+        self.assertEqual([c["payload"]["task_id"] for c in self.calls("Publish")], [f"t{n}" for n in range(5000)])
+
+    def test_lines_that_are_no_events(self):
+        self.serve(Publish=[{"replies": [self.ANSWER]}])
+        for line, text in ((b"{", "line 1"), (b"[]", "object"), (b"{}", "topic"), (b'{"topic": "x"}', "payload"),
+                           (b'{"topic": 1, "payload": {}}', "topic"), (b'{"topic": "x", "payload": []}', "payload"),
+                           (b'{"topic": "x", "payload": {}, "more": 1}', "more"), (b'{"topic": "x", "payload": {"a": "\xff"}}', "line 1"),
+                           (b'{"topic": "x", "payload": ' + b'{"a": ' * 100 + b"1" + b"}" * 101, "line 1"), (b"\0", "line 1"),
+                           (b'{"topic": "x", "topic": "y", "payload": {}}', "line 1")):
+            err = self.reeve("publish", stdin=line + b"\n" + self.lines(("task.updated", {"task_id": "t"})), status=64)[1]
+            self.assertIn("reeve: line 1: ", err)
+            self.assertIn(text, err, line)
+        for size in (1 << 20) - 5, (1 << 20) + 70000, 1 << 24:
+            err = self.reeve("publish", stdin=b"x" * size + b"\n" + self.lines(("task.updated", {})), status=76 if size > 1 << 20 else 64)[1]
+            self.assertEqual(err.count("line 1: "), 1, err)
+        for args in (("x",), ("x", "{}", "y"), ("x", "[]"), ("x", "{")):
+            self.reeve("publish", *args, status=64)
+        self.assertEqual({c["topic"] for c in self.calls("Publish")}, {"task.updated"})
+
+    def test_answers_are_shown_when_they_come(self):
+        self.serve(Publish=[{"replies": [self.ANSWER]}])
+        with subprocess.Popen([REEVE, "publish"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.environment) as child:
+            for _ in range(3):
+                child.stdin.write(self.lines(("task.updated", {"task_id": "t1"})))
+                child.stdin.flush()
+                self.assertEqual(child.stdout.readline(), b"t1 active\n")
+            child.stdin.close()
+            self.assertEqual(child.wait(), 0)
+
+
 class Replaced(Case):
     """The registry is killed and started again while somebody waits."""
 
@@ -611,6 +689,24 @@ class Replaced(Case):
                      Monitor=[{"when": {"since": 7}, "replies": [{**event, "number": 8}]}])
         self.assertEqual(self.finish(logs, 0), (b"two\n", b""))
         self.assertEqual(json.loads(self.finish(events, 0)[0])["number"], 8)
+
+
+    def test_events_are_said_again(self):
+        self.serve(Publish=[{"replies": [], "hang": True}])
+        child = subprocess.Popen([REEVE, "publish"], env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE)
+        said = (("task.created", {"subsystem": "ml", "task_type": "train"}), ("task.started", {"task_id": "t1"}),
+                ("task.completed", {"task_id": "t1"}))
+        child.stdin.write(Publish.lines(*said))
+        child.stdin.flush()
+        while not self.log.exists() or len(self.calls("Publish")) < 3:
+            select.select([], [], [], 0)
+        before = self.calls("Publish")
+        self.replace(Publish=[{"when": {"topic": "task.started"}, **Publish.LATE}, {"replies": [Publish.ANSWER]}])
+        out, err = self.finish(child, 0)
+        self.assertEqual(out, b"t1 active\n" * 2)
+        self.assertIn(b"task.started was sent to a registry that did not live to answer", err)
+        self.assertEqual(self.calls("Publish")[-3:], before)
 
 
 class Completion(Case):

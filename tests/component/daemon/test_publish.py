@@ -2,11 +2,13 @@
 """Events from elsewhere: the life that they tell, in order and out of it, twice and late, wrong and not allowed."""
 
 import json
+import os
 import sqlite3
+import subprocess
 
 import pytest
 
-from instance import Instance
+from instance import REEVE, Instance
 from people import Person
 from varlink import VarlinkError
 
@@ -373,3 +375,35 @@ def test_what_was_answered_is_there():
             rows = db.execute("SELECT task_id, count(*) FROM task_events WHERE topic = ? GROUP BY 1", (topic,)).fetchall()
             assert len(rows) == 200 and {n for _, n in rows} == {1}, (topic, len(rows))
         db.close()
+
+
+# ---- line by line
+
+
+def test_lines(reeve, tmp_path):
+    """What a script pipes in: thousands of lines, some of them nonsense, while the registry is killed."""
+    lines = []
+    for n in range(2000):
+        for topic, payload in (("created", {**WHAT, "title": "piped"}), ("started", {}), ("completed", {"success": n % 2 == 0})):
+            lines.append(json.dumps({"topic": "task." + topic, "payload": {"task_id": f"line_{n}", **payload}}))
+    lines[1000] = "nonsense"  # started of line_333
+    lines[2000] = json.dumps({"topic": "task.complete", "payload": {"task_id": "line_666"}})
+    environment = {**os.environ, "REEVE_SOCKET": reeve.path("io.reeve.Registry")}
+    with open(tmp_path / "out", "wb") as out, open(tmp_path / "err", "wb") as err, \
+            subprocess.Popen([REEVE, "publish", "--json=short"], stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment) as child:
+        child.stdin.write("\n".join(lines[:3000]).encode() + b"\n")
+        child.stdin.flush()
+        reeve.kill(reeve.reeved)
+        reeve.start_reeved()
+        child.stdin.write("\n".join(lines[3000:]).encode() + b"\n")
+        child.stdin.close()
+        assert child.wait() == 64, (tmp_path / "err").read_text()
+    answers = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    refused_lines = [a["line"] for a in answers if "error" in a]
+    assert refused_lines == [1001, 2001], [a for a in answers if "error" in a][:5]
+    for text in ("line 1001: ", "line 2001: topic: there is no topic 'task.complete', is it 'task.completed'?"):
+        assert text in (tmp_path / "err").read_text()
+    with reeve.connect() as fresh:
+        for n in range(2000):
+            expected = "active" if n == 666 else "failed" if n % 2 else "completed"
+            assert get(fresh, f"line_{n}")["status"] == expected, n
