@@ -144,22 +144,43 @@ static int read_override(PolicyReader *r, const PolicyKey *k, const YamlNode *no
         return policy_want_word(r, node, override_words, r->p->storage->overrides + k->offset);
 }
 
+/* After what else is a task never tried again, and why? NULL: it may be. A word without effect would be believed. */
+static const char *never_again(const YamlNode *node)
+{
+        TaskOutcome o = node->kind == YAML_KIND_SCALAR ? task_outcome_from_name(node->text)
+                                                       : _TASK_OUTCOME_INVALID;
+
+        if (o == TASK_OUTCOME_SLA)
+                return "the deadline is the task's, not an attempt's, so what its ladder ended is not tried "
+                       "again";
+        if (o == TASK_OUTCOME_REPORTED)
+                return "reeve cannot try again what others do and report";
+        return NULL;
+}
+
 /* [exit-code, oom] */
 static int read_outcomes(PolicyReader *r, const PolicyKey *k, const YamlNode *node)
 {
-        const char *words[_TASK_OUTCOME_MAX] = { 0 };
-        size_t n = 0;
+        static const TaskOutcome outcomes[] = {
+                TASK_OUTCOME_EXIT_CODE, TASK_OUTCOME_SIGNAL, TASK_OUTCOME_CORE_DUMP,
+                TASK_OUTCOME_OOM,       TASK_OUTCOME_EXEC,   TASK_OUTCOME_VERIFICATION,
+        };
+        const char *words[ELEMENTSOF(outcomes) + 1] = { 0 };
         uint32_t on = 0;
         int i, x;
 
-        for (int o = TASK_OUTCOME_EXIT_CODE; o <= TASK_OUTCOME_EXPIRED; o++)
-                words[n++] = task_outcome_name((TaskOutcome)o);
+        for (size_t o = 0; o < ELEMENTSOF(outcomes); o++)
+                words[o] = task_outcome_name(outcomes[o]);
         if ((x = policy_want_kind(r, node, YAML_KIND_SEQUENCE, "a list of outcomes")) < 0)
                 return x;
         for (const YamlNode *child = node->first; child; child = child->next) {
+                const char *why = never_again(child);
+                if (why)
+                        return policy_refuse(r, child->place, "%s must not have '%s': %s", r->path,
+                                             child->text, why);
                 if ((x = policy_want_word(r, child, words, &i)) < 0)
                         return x;
-                on |= UINT32_C(1) << task_outcome_from_name(words[i]);
+                on |= UINT32_C(1) << outcomes[i];
         }
         r->p->retry.on = on;
         return 0;
