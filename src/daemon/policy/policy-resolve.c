@@ -319,7 +319,7 @@ static int wish_attempts(const TaskPolicy *base, const PolicyQuery *q, Wishes *w
         PolicyOverride o = override_of(base, POLICY_WISH_ATTEMPTS);
         bool is_set = base->retry.origin.file;
 
-        if (q->attempts <= 1)
+        if (q->attempts == 0)
                 return 0;
         if (o == POLICY_OVERRIDE_DENY)
                 return denied("attempts", reterr);
@@ -365,6 +365,8 @@ static int collect_wishes(const TaskPolicy *base, const PolicyQuery *q, Wishes *
         for (size_t i = 0; i < q->n_limits; i++)
                 if ((r = wish_limit(base, q->limits + i, w, reterr)) < 0)
                         return r;
+        if (q->other_limit && override_of(base, POLICY_WISH_LIMITS) == POLICY_OVERRIDE_DENY)
+                return denied(q->other_limit, reterr);
         return 0;
 }
 

@@ -210,9 +210,10 @@ typedef struct PolicyQuery {
         int priority;
         const char *backend;
         const char *sla;   /* as --sla= has it: a time span, "2026-01-31 12:00", "forecast_p95 * 2" */
-        unsigned attempts; /* how often the author allows it to run */
+        unsigned attempts; /* how often the caller wants it to run at most */
         const struct PolicyLimit *limits;
         size_t n_limits;
+        const char *other_limit; /* one of which policies have no value: "LimitCORE", a property of units */
 } PolicyQuery;
 
 /* What applies to this task. PermissionDenied (`allow`), PolicyViolation (the caller asked for what `overrides` forbids; names the

@@ -358,11 +358,27 @@ static int fill_row(TaskRow *row, const RunRequest *q, const Spec *spec, uid_t o
         return r < 0 || !row->argv || !row->cwd ? -ENOMEM : 0;
 }
 
+#define OTHER_LIMIT_SIZE 32
+
+/* A limit that the request has and no policy can set: of a process, or of a unit; NULL if it has none. */
+static const char *find_other_limit(const Spec *spec, char name[static OTHER_LIMIT_SIZE])
+{
+        if (spec->n_properties > 0)
+                return spec->properties[0].name;
+        for (int i = 0; i < RLIM_NLIMITS; i++)
+                if (spec->rlimits[i].set) {
+                        snprintf(name, OTHER_LIMIT_SIZE, "Limit%s", spec_rlimit_name(i));
+                        return name;
+                }
+        return NULL;
+}
+
 /* What the policy makes of the request: it may refuse it, and says what the request leaves open. */
 static int apply_policy(RunOp *op, const Caller *caller, const RunRequest *q, const Spec *spec,
                         ReeveError *reterr)
 {
         PolicyLimit limits[SPEC_LIMITS_MAX];
+        char other_limit[OTHER_LIMIT_SIZE];
         TaskRow *row = &op->row;
         PolicyQuery query = { .subsystem = q->subsystem,
                               .task_type = q->task_type,
@@ -373,7 +389,8 @@ static int apply_policy(RunOp *op, const Caller *caller, const RunRequest *q, co
                               .sla = q->sla,
                               .attempts = MIN(q->attempts, spec->attempts),
                               .limits = limits,
-                              .n_limits = spec->n_limits };
+                              .n_limits = spec->n_limits,
+                              .other_limit = find_other_limit(spec, other_limit) };
         int r;
 
         for (size_t i = 0; i < spec->n_limits; i++)

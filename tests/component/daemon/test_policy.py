@@ -263,6 +263,17 @@ def test_on_the_command_line():
         assert refused.returncode == 78 and "sla: 5h is not certainly as strict" in refused.stderr, refused.stderr
 
 
+@pytest.mark.parametrize("asked, field", [
+    (["--priority=1"], "priority"), (["--backend=cgroup"], "backend"), (["--sla=1s"], "sla"), (["--attempts=1"], "attempts"),
+    (["--attempts=5"], "attempts"), (["-p", "LimitCORE=0"], "LimitCORE"), (["-p", "LimitNOFILE=64:64"], "LimitNOFILE")])
+def test_what_is_denied_is_denied_to_all(asked, field):
+    with instance("version: 1\nsubsystems: {closed: {overrides: deny}, open: {}}\n") as i:
+        done = reeve(i, "run", "-q", "-S", "closed", *asked, "true")
+        assert done.returncode == 78 and f"{field}: the policy does not let callers choose this" in done.stderr, done
+        assert reeve(i, "run", "-q", "-S", "open", *asked, "true").returncode == 0
+        assert reeve(i, "run", "-q", "-S", "closed", "true").returncode == 0
+
+
 def test_check_needs_no_daemon(tmp_path):
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(POLICY)

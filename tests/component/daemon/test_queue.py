@@ -428,7 +428,8 @@ def test_what_does_not_verify_is_tried_again():
 def test_while_it_pauses():
     with World() as w:
         w.i.run(["/bin/false"], task="a", subsystem="tries", task_type="patient", attempts=10)
-        t = w.until_status("a", "pending")
+        checks.until(w.i, "the pause is not stored", lambda: "retry" in w.topics("a"))
+        t = w.get("a")
         assert t["pending_reason"].startswith("attempt 2 at ") and t["exit_status"] == 1
         before = t["not_before"]
         w.restart()

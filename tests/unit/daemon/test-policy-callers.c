@@ -79,11 +79,11 @@ static void test_sla(void **state _unused_)
         expect_refused(p, &q, REEVE_ERROR_INVALID_ARGUMENT, "sla", "not 'whenever'");
 }
 
-static unsigned attempts_of(Policy *p, const char *subsystem, unsigned sealed)
+static unsigned attempts_of(Policy *p, const char *subsystem, unsigned wanted)
 {
         PolicyQuery q = query(subsystem, "t", NULL);
 
-        q.attempts = sealed;
+        q.attempts = wanted;
         _cleanup_(task_policy_unrefp) TaskPolicy *t = resolve(p, &q);
         return t->retry.attempts;
 }
@@ -92,15 +92,17 @@ static void test_attempts(void **state _unused_)
 {
         _cleanup_(policy_unrefp) Policy *p = parse(asked), *silent = parse("version: 1\n");
 
-        assert_int_equal(attempts_of(p, "s", 1), 3);
+        assert_int_equal(attempts_of(p, "s", 0), 3);
+        assert_int_equal(attempts_of(p, "s", 1), 1);
         assert_int_equal(attempts_of(p, "s", 2), 2);
         assert_int_equal(attempts_of(p, "s", 9), 3);
         assert_int_equal(attempts_of(p, "open", 9), 9);
         assert_int_equal(attempts_of(silent, "s", 0), 1);
         assert_int_equal(attempts_of(silent, "s", 9), 9);
         PolicyQuery q = query("closed", "t", NULL);
-        q.attempts = 2;
-        expect_refused(p, &q, REEVE_ERROR_POLICY_VIOLATION, "attempts", "does not let callers choose");
+        for (q.attempts = 1; q.attempts <= 2; q.attempts++)
+                expect_refused(p, &q, REEVE_ERROR_POLICY_VIOLATION, "attempts",
+                               "does not let callers choose");
 }
 
 static void test_limits_of_callers(void **state _unused_)
@@ -136,6 +138,12 @@ static void test_limits_of_callers(void **state _unused_)
                 expect_refused(p, &q, REEVE_ERROR_POLICY_VIOLATION, cases[i].name,
                                "does not let callers choose");
         }
+        PolicyQuery other = query("closed", "t", NULL);
+        other.other_limit = "LimitCORE";
+        expect_refused(p, &other, REEVE_ERROR_POLICY_VIOLATION, "LimitCORE", "does not let callers choose");
+        other.subsystem = "s";
+        _cleanup_(task_policy_unrefp) TaskPolicy *taken = resolve(p, &other);
+        assert_non_null(taken);
         PolicyLimit l = { "MemoryMax", "infinity", { 0 } };
         PolicyQuery q = query("open", "t", NULL);
         q.limits = &l;
