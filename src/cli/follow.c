@@ -14,6 +14,7 @@
 #include "cli/follow.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,8 +38,8 @@ typedef struct Follow {
         sd_event_source *look_again; /* NULL: it is not pending any more */
         Progress progress;
         json_t *task;
-        uint64_t offset; /* of the next byte of output */
-        int status;      /* what the wait failed with */
+        int64_t attempt, offset; /* of the next byte of output */
+        int status;              /* what the wait failed with */
         bool cancelled;
 } Follow;
 
@@ -86,8 +87,8 @@ static void on_failure(const ReeveError *error, void *userdata)
 static json_t *output_parameters(void *userdata)
 {
         const Follow *f = ASSERT_PTR(userdata);
-        return json_pack("{s:s, s:I, s:b}", "task_id", f->options->task_id, "offset", (json_int_t)f->offset,
-                         "follow", 1);
+        return json_pack("{s:s, s:I, s:I, s:b}", "task_id", f->options->task_id, "attempt",
+                         (json_int_t)f->attempt, "offset", (json_int_t)f->offset, "follow", 1);
 }
 
 static int on_output_reply(json_t *reply, bool final, void *userdata)
@@ -100,10 +101,14 @@ static int on_output_reply(json_t *reply, bool final, void *userdata)
         if (r < 0)
                 return r;
         progress_erase(&f->progress);
+        int64_t attempt = json_get_integer(reply, "attempt", f->attempt);
+        if (attempt != f->attempt && !f->options->quiet)
+                fprintf(stderr, "reeve: attempt %" PRId64 "\n", attempt);
         r = fd_write_full(STDOUT_FILENO, data, n);
         if (r < 0)
                 return r;
-        f->offset = (uint64_t)json_get_integer(reply, "offset", (int64_t)f->offset) + n;
+        f->attempt = attempt;
+        f->offset = json_get_integer(reply, "offset", f->offset) + (int64_t)n;
         if (n > 0)
                 progress_set_line_open(&f->progress, ((const char *)data)[n - 1] != '\n');
         end_if_complete(f);
@@ -268,6 +273,7 @@ int follow_task(const FollowOptions *options, json_t **ret_task)
                 .wait = { "Wait", false, &wait_handlers, &f },
                 .output = { "Output", true, &output_handlers, &f },
                 .monitor = { "Monitor", true, &monitor_handlers, &f },
+                .attempt = 1,
                 .status = EX_SOFTWARE,
         };
         int r = start(&f, &error);

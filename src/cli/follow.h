@@ -12,7 +12,7 @@ typedef struct FollowOptions {
         const char *task_id;
         bool output;   /* write what the task writes to standard output */
         bool progress; /* a line of live progress on standard error */
-        bool quiet;    /* say nothing about cancelling */
+        bool quiet;    /* say nothing about cancelling and further attempts */
         Pty *pty;      /* relay this terminal; NULL: none */
 } FollowOptions;
 

@@ -2,8 +2,8 @@
 
 /* reeve logs: the captured output of a task, byte for byte.
  *
- * Without --follow: page by page to where the output ends now. With it: one stream that goes on until the task has
- * ended, resumed at the next byte when the registry is replaced meanwhile. --lines keeps the last lines seen so far in
+ * Without --follow: page by page to where the output of the attempt ends now. With it: one stream that goes on, through later
+ * attempts, until the task has ended, resumed at the next byte when the registry is replaced meanwhile. --lines keeps the last lines seen so far in
  * memory, which the cap on output bounds. Bytes that were given up to that cap are announced on stderr. */
 
 #include <errno.h>
@@ -42,8 +42,8 @@ typedef struct Logs {
         const LogsOptions *options;
         const char *task_id;
         ReeveConnection *connection;
-        uint64_t offset;
-        Buffer tail; /* while the last lines are looked for */
+        uint64_t attempt, offset; /* of the next byte; attempt 0: the last one */
+        Buffer tail;              /* while the last lines are looked for */
         bool end;
 } Logs;
 
@@ -52,8 +52,7 @@ static json_t *make_parameters(const Logs *l, bool follow)
         _cleanup_json_ json_t *p =
                         json_pack("{s:s, s:I}", "task_id", l->task_id, "offset", (json_int_t)l->offset);
 
-        if (l->options->attempt.set &&
-            json_set_integer(p, "attempt", (int64_t)l->options->attempt.value) < 0)
+        if (l->attempt > 0 && json_set_integer(p, "attempt", (int64_t)l->attempt) < 0)
                 return NULL;
         if (follow && json_set_bool(p, "follow", true) < 0)
                 return NULL;
@@ -94,6 +93,7 @@ static int take_reply(Logs *l, const json_t *reply, bool to_tail)
                 fprintf(stderr, "reeve: the registry sent output that is not base64\n");
                 return EX_PROTOCOL;
         }
+        l->attempt = (uint64_t)json_get_integer(reply, "attempt", (int64_t)l->attempt);
         l->offset = (uint64_t)json_get_integer(reply, "offset", (int64_t)l->offset) + n;
         l->end = json_is_true(json_object_get(reply, "end")) || n == 0;
 
@@ -158,7 +158,8 @@ static int follow(Logs *l)
 
 static int logs(const char **args, size_t n_args, const void *options)
 {
-        Logs l = { .options = options, .task_id = args[0] };
+        const LogsOptions *o = options;
+        Logs l = { .options = o, .task_id = args[0], .attempt = o->attempt.set ? o->attempt.value : 0 };
         bool lines = l.options->lines.set && l.options->common.json == JSON_MODE_OFF;
 
         int status = session_connect(&l.connection);

@@ -85,7 +85,7 @@ void service_commit_started(Service *s, Task *t, const AttemptRow *a)
         if (r < 0)
                 log_error_errno(r, "%s: cannot store that it runs, its end will tell", t->row.task_id);
         service_sample(s, t);
-        service_output_poke(s, t->row.task_id, false);
+        service_output_poke(s, t->row.task_id, t->row.attempt, false);
 }
 
 static int take_over_started(Service *s, Task *t, const Record *record)
@@ -136,8 +136,9 @@ static void on_end_committed(const ReeveError *error, int64_t last_event, void *
                 launcher_client_forget(s->launcher, t->row.task_id, t->row.attempt);
         service_after_ended(s, t);
         service_release_ladder(s, t);
+        unsigned attempt = t->row.attempt;
         registry_remove(s->registry, t);
-        service_output_poke(s, op->task_id, true);
+        service_output_poke(s, op->task_id, attempt, true);
         CRASH_POINT("reeved", "forget");
 }
 

@@ -6,8 +6,9 @@
  * The middle of an output over its cap is a hole in the file: SEEK_DATA finds its end, and the chunk behind it says how many
  * bytes were dropped. (The task appends, so it cannot make holes itself.)
  *
- * A follower that has read everything waits for inotify to say that the file grew, or for the end of the task; then it reads
- * once more and is told the end. */
+ * A follower that has read everything waits for inotify to say that the file grew, for another attempt, or for the end of the task;
+ * then it reads once more and goes on with the next attempt's file, or is told the end. What an attempt writes is all there when it
+ * has ended, before the next one is launched. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +26,7 @@ struct ServiceOutput {
         Service *service;
         ListLink link; /* of Service.outputs */
         char task_id[TASK_ID_MAX + 1];
-        unsigned attempt;
+        unsigned attempt, newest; /* that is read; that there is: 0 before the task was looked up */
         uint64_t offset, left;
         bool follow, single;
         service_output_t callback;
@@ -143,9 +144,29 @@ static void wait_for_more(ServiceOutput *o)
                 next_chunk(o); /* what was written before the watch */
 }
 
+static void set_path(ServiceOutput *o)
+{
+        char directory[PATH_MAX], name[TASK_ATTEMPT_NAME_SIZE];
+
+        instance_path(&o->service->instance, INSTANCE_OUTPUT, directory, sizeof(directory));
+        task_attempt_name(o->task_id, o->attempt, name);
+        snprintf(o->path, sizeof(o->path), "%s/%s", directory, name);
+}
+
+static void read_next_attempt(ServiceOutput *o)
+{
+        o->grown = sd_event_source_disable_unref(o->grown);
+        o->fd = fd_close(o->fd);
+        o->attempt++;
+        o->offset = 0;
+        set_path(o);
+        next_chunk(o);
+}
+
 static void hand_over(ServiceOutput *o, const char *data, bool last)
 {
         OutputChunk chunk = { .data = data,
+                              .attempt = o->attempt,
                               .size = o->size,
                               .offset = o->offset,
                               .dropped = o->dropped,
@@ -186,6 +207,10 @@ static void on_chunk_read(int result, void *userdata)
         }
 
         bool at_end = o->size == 0 && !o->again;
+        if (at_end && o->follow && o->attempt < o->newest) {
+                read_next_attempt(o);
+                return;
+        }
         bool last = o->left == o->size || o->single || (at_end && (!o->follow || o->ended));
         if (o->size == 0 && !last) {
                 wait_for_more(o);
@@ -221,7 +246,7 @@ void service_output_continue(ServiceOutput *o)
         next_chunk(o);
 }
 
-void service_output_poke(Service *s, const char *task_id, bool ended)
+void service_output_poke(Service *s, const char *task_id, unsigned attempt, bool ended)
 {
         assert(s);
         assert(task_id);
@@ -231,6 +256,7 @@ void service_output_poke(Service *s, const char *task_id, bool ended)
                 if (!streq(o->task_id, task_id))
                         continue;
                 o->ended |= ended;
+                o->newest = MAX(o->newest, attempt);
                 next_chunk(o);
         }
 }
@@ -269,7 +295,6 @@ static void on_task(const ReeveError *error, const TaskRow *row, void *userdata)
 {
         _cleanup_free_ OutputOp *op = ASSERT_PTR(userdata);
         ServiceOutput *o = op->output;
-        char directory[PATH_MAX], name[TASK_ATTEMPT_NAME_SIZE];
 
         o->reading = false;
         if (o->cancelled) {
@@ -280,9 +305,10 @@ static void on_task(const ReeveError *error, const TaskRow *row, void *userdata)
                 o->error = *error;
         else if (check_task(&op->caller, o, row, &o->error) >= 0) {
                 o->ended = task_state_is_final(row->status);
-                instance_path(&o->service->instance, INSTANCE_OUTPUT, directory, sizeof(directory));
-                task_attempt_name(o->task_id, o->attempt ?: MAX(row->attempt, 1U), name);
-                snprintf(o->path, sizeof(o->path), "%s/%s", directory, name);
+                o->newest = MAX(o->newest, row->attempt);
+                if (o->attempt == 0)
+                        o->attempt = MAX(row->attempt, 1U);
+                set_path(o);
         }
         next_chunk(o);
 }

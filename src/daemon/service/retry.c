@@ -111,6 +111,7 @@ bool service_retry(Service *s, Task *t, TaskOutcome outcome, const AttemptRow *a
         if (r < 0)
                 log_error_errno(r, "%s: cannot store an attempt", t->row.task_id);
         service_answer_runs(s, t, NULL);
+        service_output_poke(s, t->row.task_id, t->row.attempt, false);
         service_queue_pause(s, t);
         return true;
 }

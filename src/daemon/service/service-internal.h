@@ -442,8 +442,8 @@ void service_end_monitors(Service *s);
 const char *service_end_topic(TaskState state);
 
 /* ---- output.c ---- */
-/* The task started, or ended: followers of its output read on. */
-void service_output_poke(Service *s, const char *task_id, bool ended);
+/* This attempt of the task started, or it ended, or (`ended`) the task: followers of its output read on. */
+void service_output_poke(Service *s, const char *task_id, unsigned attempt, bool ended);
 void service_end_outputs(Service *s);
 
 /* ---- recover.c ---- */

@@ -253,9 +253,10 @@ void service_backup(Service *s, const Caller *caller, const char *path, bool pas
 /* ---- output ---- */
 
 typedef struct OutputChunk {
+        unsigned attempt;
         const void *data;
         size_t size;
-        uint64_t offset;  /* of the first byte of data in the output */
+        uint64_t offset;  /* of the first byte of data in the output of the attempt */
         uint64_t dropped; /* bytes right before it that were given up to the cap */
         bool end;         /* nothing follows: the task has ended (or it was not asked to follow) */
 } OutputChunk;
@@ -269,10 +270,10 @@ typedef int (*service_output_t)(const ReeveError *error, const OutputChunk *chun
 typedef struct OutputRequest {
         const char *task_id;
         unsigned attempt; /* 0: the last one */
-        uint64_t offset;
-        uint64_t limit; /* bytes in all; UINT64_MAX: no limit */
-        bool follow;
-        bool single; /* one chunk, then the end */
+        uint64_t offset;  /* in the output of that attempt */
+        uint64_t limit;   /* bytes in all; UINT64_MAX: no limit */
+        bool follow;      /* to the end of the task, later attempts included */
+        bool single;      /* one chunk, then the end */
 } OutputRequest;
 /* NULL when the last call was made already. */
 ServiceOutput *service_output(Service *s, const Caller *caller, const OutputRequest *request,

@@ -48,8 +48,9 @@ static json_t *chunk_to_json(const OutputChunk *chunk)
         if (!text)
                 return NULL;
         sodium_bin2base64(text, room, chunk->data, chunk->size, sodium_base64_VARIANT_ORIGINAL);
-        return json_pack("{ss sI sI sb}", "data", text, "offset", (json_int_t)chunk->offset, "dropped",
-                         (json_int_t)chunk->dropped, "end", chunk->end);
+        return json_pack("{ss sI sI sI sb}", "data", text, "attempt", (json_int_t)chunk->attempt, "offset",
+                         (json_int_t)chunk->offset, "dropped", (json_int_t)chunk->dropped, "end",
+                         chunk->end);
 }
 
 static void on_output_gone(VarlinkCall *call, void *userdata)

@@ -327,7 +327,7 @@ class Run(Case):
         self.assertEqual(out, "hello\n")
         self.assertEqual(err, "reeve: t1: failed (exit status 3) after 1.5s, cpu 1.2s, memory peak 2.0M (rusage)\n")
         self.assertEqual(self.reeve("run", "-q", "sh", "-c", "kill -TERM $$", status=143), ("hello\n", ""))
-        self.assertEqual(self.calls("Output")[0], {"task_id": "t1", "offset": 0, "follow": True})
+        self.assertEqual(self.calls("Output")[0], {"task_id": "t1", "attempt": 1, "offset": 0, "follow": True})
 
     def test_what_is_asked_for(self):
         self.serve(Output=[NO_OUTPUT])

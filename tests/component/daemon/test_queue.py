@@ -636,6 +636,36 @@ def test_a_policy_retries_for_who_passes_nothing():
         w.i.wait("d")
 
 
+TALKS = ["/bin/sh", "-c", "echo out $REEVE_ATTEMPT; echo err $REEVE_ATTEMPT >&2; test $REEVE_ATTEMPT = 3"]
+SAID = "".join(f"out {n}\nerr {n}\n" for n in (1, 2, 3))
+
+
+def test_output_of_all_attempts_is_followed():
+    with World() as w:
+        status, out, err = output_of(w, "run", "-S", "tries", "-T", "flaky", "--id=a", "--", *TALKS)
+        assert (status, out) == (0, SAID), err
+        assert "reeve: attempt 2\nreeve: attempt 3\n" in err and "attempt 1" not in err, err
+        status, out, err = output_of(w, "run", "-q", "-S", "tries", "-T", "flaky", "--id=b", "--", *TALKS)
+        assert (status, out, err) == (0, SAID, ""), err
+        # Of one that has ended: from the one that is asked for on; without --follow that one only.
+        for args, said in ((["-f", "--attempt=1"], SAID), (["-f", "--attempt=3"], SAID[-12:]), (["-f"], SAID[-12:]),
+                           (["--attempt=2"], SAID[12:-12]), ([], SAID[-12:]), (["-f", "-n1", "--attempt=2"], SAID[18:])):
+            assert output_of(w, "logs", *args, "a")[1] == said, args
+
+
+def test_output_of_attempts_over_kill_9():
+    """The follower was behind, or in front, when the daemon died: it goes on where it was."""
+    with World() as w:
+        script = f"echo $REEVE_ATTEMPT; read -r _ <{w.gate('a')}; echo $REEVE_ATTEMPT; test $REEVE_ATTEMPT = 3"
+        p = reeve(w, "run", "-q", "-S", "tries", "-T", "flaky", "--id=a", "--", "/bin/sh", "-c", script, stdout=subprocess.PIPE)
+        for n in ("1", "2", "3"):
+            assert p.stdout.readline() == f"{n}\n"
+            w.restart()
+            w.open_gate("a")
+            assert p.stdout.readline() == f"{n}\n"
+        assert (p.stdout.read(), p.wait()) == ("", 0)
+
+
 def test_joined_by_the_command_line():
     with World() as w:
         a = reeve(w, "run", "--id=a", "--unique=k", "--", "/bin/sh", "-c", f"read -r x <{w.gate('a')}; echo said; exit 5",
