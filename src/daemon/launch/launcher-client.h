@@ -83,12 +83,20 @@ typedef struct ProgramRequest {
 int launcher_client_program(LauncherClient *c, const ProgramRequest *request, launcher_launched_t callback,
                             void *userdata, ReeveError *reterr);
 
+typedef struct LauncherAct {
+        const char *method; /* "Signal", "Kill", "Freeze" or "Thaw" */
+        const char *task_id;
+        unsigned attempt;
+        int signal; /* of "Signal" */
+        bool whole; /* to all processes, not the main one alone */
+} LauncherAct;
+
+/* `callback` may be NULL where another event is the answer that counts: a failure is then in the log, for debugging. */
 typedef void (*launcher_done_t)(const ReeveError *error, void *userdata);
-int launcher_client_signal(LauncherClient *c, const char *task_id, unsigned attempt, int signal, bool whole,
-                           launcher_done_t callback, void *userdata, ReeveError *reterr);
-/* `method` is "Kill", "Freeze" or "Thaw". */
-int launcher_client_act(LauncherClient *c, const char *method, const char *task_id, unsigned attempt,
-                        launcher_done_t callback, void *userdata, ReeveError *reterr);
+int launcher_client_act(LauncherClient *c, const LauncherAct *act, launcher_done_t callback, void *userdata,
+                        ReeveError *reterr);
+/* "Kill", and nobody waits. */
+int launcher_client_kill(LauncherClient *c, const char *task_id, unsigned attempt);
 
 /* Does step `number` of the task's ladder, at most once whoever asks how often. `act` is "signal", "freeze" or "kill". `again`: it
  * had been begun before, and but for a kill nothing was done now. The times are those before and after the act; all is 0 on error. */

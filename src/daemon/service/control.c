@@ -147,13 +147,15 @@ static void on_acted(const ReeveError *error, void *userdata)
 
 static int send_act(ActOp *op, const Task *t, ReeveError *reterr)
 {
-        LauncherClient *l = op->service->launcher;
+        LauncherAct act = { .method = op->signal > 0 ? "Signal"
+                                      : op->freeze   ? "Freeze"
+                                                     : "Thaw",
+                            .task_id = op->task_id,
+                            .attempt = t->row.attempt,
+                            .signal = op->signal,
+                            .whole = op->whole };
 
-        if (op->signal > 0)
-                return launcher_client_signal(l, op->task_id, t->row.attempt, op->signal, op->whole,
-                                              on_acted, (void *)op, reterr);
-        return launcher_client_act(l, op->freeze ? "Freeze" : "Thaw", op->task_id, t->row.attempt, on_acted,
-                                   op, reterr);
+        return launcher_client_act(op->service->launcher, &act, on_acted, op, reterr);
 }
 
 /* Not sent again when the connection breaks after it: it may have been done. */
@@ -233,13 +235,6 @@ void service_freeze(Service *s, const Caller *caller, const char *task_id, bool 
 
 #define KILL_AGAIN_USEC (2 * USEC_PER_SEC)
 
-static void on_told(const ReeveError *error, void *userdata)
-{
-        /* The end of the task, or the kill timer, is the answer that counts. */
-        if (error)
-                log_debug("cancelling: %s", error->text);
-}
-
 static usec_t grace_of(Service *s, const Task *t)
 {
         _cleanup_(record_unmapp) const Record *record = NULL;
@@ -273,8 +268,7 @@ static int on_kill_timer(sd_event_source *source, uint64_t usec, void *userdata)
         usec_t now = clock_boottime(s->clock);
 
         for (Task *t; (t = prioq_peek(s->kills)) && t->kill_boottime <= now;) {
-                launcher_client_act(s->launcher, "Kill", t->row.task_id, t->row.attempt, on_told, NULL,
-                                    NULL);
+                launcher_client_kill(s->launcher, t->row.task_id, t->row.attempt);
                 t->kill_boottime = usec_add(now, KILL_AGAIN_USEC);
                 prioq_reshuffle(s->kills, &t->kill_index);
         }
@@ -347,9 +341,15 @@ void service_carry_out_cancel(Service *s, Task *t)
                 service_end_otherwise(s, t, TASK_CANCELLED, TASK_OUTCOME_NONE, NULL);
                 return;
         }
-        launcher_client_act(s->launcher, "Thaw", t->row.task_id, t->row.attempt, on_told, NULL, NULL);
-        launcher_client_signal(s->launcher, t->row.task_id, t->row.attempt, SIGTERM, true, on_told, NULL,
-                               NULL);
+        /* The end of the task, or the kill timer, is the answer that counts. */
+        LauncherAct thaw = { .method = "Thaw", .task_id = t->row.task_id, .attempt = t->row.attempt };
+        LauncherAct term = { .method = "Signal",
+                             .task_id = t->row.task_id,
+                             .attempt = t->row.attempt,
+                             .signal = SIGTERM,
+                             .whole = true };
+        launcher_client_act(s->launcher, &thaw, NULL, NULL, NULL);
+        launcher_client_act(s->launcher, &term, NULL, NULL, NULL);
         if (t->kill_index == PRIOQ_NONE)
                 service_kill_later(s, t, usec_add(clock_boottime(s->clock), grace_of(s, t)));
 }

@@ -264,12 +264,6 @@ void service_launch_uncertain(Service *s, Task *t, bool spent)
                                                       : "its record is gone");
 }
 
-static void on_told(const ReeveError *error, void *userdata)
-{
-        if (error)
-                log_debug("ending a stray: %s", error->text);
-}
-
 /* A record whose task is not open. If the database knows that it ended, only the Forget was lost; or the task was given up
  * while its launcher had not answered for so long that the call ended: what came of that is ended. */
 static void on_stray(const ReeveError *error, TaskRow **rows, size_t n, void *userdata)
@@ -279,8 +273,7 @@ static void on_stray(const ReeveError *error, TaskRow **rows, size_t n, void *us
         if (error)
                 return;
         if (n > 0 && task_state_is_final(rows[0]->status)) {
-                launcher_client_act(op->service->launcher, "Kill", op->task_id, op->attempt, on_told, NULL,
-                                    NULL);
+                launcher_client_kill(op->service->launcher, op->task_id, op->attempt);
                 launcher_client_forget(op->service->launcher, op->task_id, op->attempt);
         } else if (n == 0)
                 log_warning("%s: there is a record of a task that the database does not know", op->task_id);

@@ -451,12 +451,6 @@ void service_verify_look_at_all(Task *t)
         service_verify_go_on(t);
 }
 
-static void on_told(const ReeveError *error, void *userdata)
-{
-        if (error)
-                log_debug("ending a check: %s", error->text);
-}
-
 /* A record of a check that nobody waits for. */
 static void end_stray(Service *s, const char *name, unsigned attempt)
 {
@@ -465,7 +459,7 @@ static void end_stray(Service *s, const char *name, unsigned attempt)
 
         int r = record_map(record_watch_dir_fd(s->records), task_attempt_name(name, attempt, file), &record);
         if (r >= 0 && record_phase(record) < RECORD_ENDED)
-                launcher_client_act(s->launcher, "Kill", name, attempt, on_told, NULL, NULL);
+                launcher_client_kill(s->launcher, name, attempt);
         launcher_client_forget(s->launcher, name, attempt); /* one that has not ended stays until it does */
 }
 
@@ -529,8 +523,7 @@ void service_verify_drop(Task *t)
         for (size_t i = 0; i < verification_n_rules(v->machine); i++) {
                 RuleState state = verification_state(v->machine, i);
                 if (v->rules[i].record[0] && (state == RULE_STARTING || state == RULE_RUNNING))
-                        launcher_client_act(s->launcher, "Kill", v->rules[i].record, v->attempt, on_told,
-                                            NULL, NULL);
+                        launcher_client_kill(s->launcher, v->rules[i].record, v->attempt);
         }
         verification_done(v);
         let_others_start(s);
