@@ -16,11 +16,12 @@ sys.path.insert(0, os.path.join(HERE, "..", "..", "lib"))
 
 import instance  # noqa: E402
 
+CC = os.environ.get("REEVE_CC", "cc").split()  # what the library was compiled by, so that they agree about sanitizers
 WARNINGS = ("-std=gnu17", "-Wall", "-Wextra", "-Werror")
 
 
 def pytest_configure(config):
-    missing = [tool for tool in ("cc", "pkg-config", "nm", "readelf") if not shutil.which(tool)]
+    missing = [tool for tool in (CC[0], "pkg-config", "nm", "readelf") if not shutil.which(tool)]
     reason = f"no {missing[0]} here" if missing else instance.unmet()
     if reason:
         pytest.exit(reason, returncode=77)
@@ -52,11 +53,11 @@ class Stage:
 
     def build(self, name, text, compiler="cc", options=WARNINGS):
         """Compiles and links a program; its path."""
-        suffix = {"cc": ".c", "c++": ".cc"}[compiler]
+        command, suffix = {"cc": (CC, ".c"), "c++": (["c++"], ".cc")}[compiler]
         source, program = (os.path.join(self.directory, name + s) for s in (suffix, ""))
         with open(source, "w", encoding="utf-8") as f:
             f.write(text)
-        done = subprocess.run([compiler, *options, "-o", program, source, *self.flags()], capture_output=True, text=True)
+        done = subprocess.run([*command, *options, "-o", program, source, *self.flags()], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return program
 
