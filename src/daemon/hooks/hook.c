@@ -26,7 +26,9 @@ static char *make_metadata(const HookRequest *q)
                    !(event = json_object())))
                 return NULL;
         int r = json_set_string(o, "parent", q->task_id) | json_set_integer(o, "step", q->step + 1) |
-                json_set_string(o, "hook", q->path) | json_object_set(o, "event", event);
+                json_set_string(o, "hook", q->path) |
+                json_set_integer(o, "timeout_usec", (int64_t)(q->timeout_usec ?: HOOK_TIMEOUT_USEC)) |
+                json_object_set(o, "event", event);
         return r < 0 ? NULL : json_format(o);
 }
 
@@ -108,14 +110,16 @@ int hook_facts_init(HookFacts *f, const TaskRow *row, ReeveError *reterr)
                 return r;
         const char *path = json_get_string(o, "hook"), *parent = json_get_string(o, "parent");
         const json_t *event = json_object_get(o, "event");
-        int64_t step = json_get_integer(o, "step", 0);
-        if (!path || !parent || !json_is_object(event) || step < 1 || step > 9999)
+        int64_t step = json_get_integer(o, "step", 0),
+                timeout = json_get_integer(o, "timeout_usec", (int64_t)HOOK_TIMEOUT_USEC);
+        if (!path || !parent || !json_is_object(event) || step < 1 || step > 9999 || timeout < 1)
                 return reeve_error_set(reterr, REEVE_ERROR_INTERNAL, "metadata", "it is not that of a hook");
         _cleanup_free_ char *text = json_format(event);
         f->path = strdup(path);
         f->parent = strdup(parent);
         f->event = text ? string_printf("%s\n", text) : NULL;
         f->step = (unsigned)step;
+        f->timeout_usec = (usec_t)timeout;
         if (f->path && f->parent && f->event)
                 return 0;
         hook_facts_done(f);

@@ -9,16 +9,17 @@
 
 #define HOOK_SUBSYSTEM    "reeve-hooks"
 #define HOOK_ATTEMPTS     3
-#define HOOK_TIMEOUT_USEC USEC_PER_MINUTE
+#define HOOK_TIMEOUT_USEC USEC_PER_MINUTE /* unless its policy says another one */
 
 /* The row of a new hook under this id, without times; on -ENOMEM it is empty. The metadata has what it is about:
- * {"parent": ..., "step": ..., "hook": ..., "event": {...}}. */
+ * {"parent": ..., "step": ..., "hook": ..., "timeout_usec": ..., "event": {...}}. */
 int hook_row_init(TaskRow *row, const char *task_id, uid_t uid, gid_t gid, const HookRequest *request);
 
 /* The same, read back from a row. */
 typedef struct HookFacts {
         char *path, *parent, *event; /* owned; event is JSON text with a newline */
         unsigned step;               /* from 1, as the id has it */
+        usec_t timeout_usec;         /* of an attempt */
 } HookFacts;
 int hook_facts_init(HookFacts *f, const TaskRow *row, ReeveError *reterr);
 void hook_facts_done(HookFacts *f);

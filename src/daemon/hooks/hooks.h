@@ -5,12 +5,14 @@
  * for; daemon.c says who does it. */
 
 #include "basic/error.h"
+#include "basic/time.h"
 
 typedef struct HookRequest {
         const char *path;
         const char *task_id; /* whose ladder it is */
         unsigned step;       /* its number, from 0: the hook's own task is <task_id>-step<step + 1> */
         const char *event;   /* JSON text of the event, for its standard input */
+        usec_t timeout_usec; /* of each attempt; 0: HOOK_TIMEOUT_USEC */
 } HookRequest;
 
 /* The hook has ended: `error` is NULL if it succeeded, else says how it failed; borrowed for the call. */

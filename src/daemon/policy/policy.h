@@ -158,6 +158,9 @@ typedef struct TaskPolicy {
         struct {
                 usec_t snapshots_usec, output_usec, tasks_usec; /* 0: for ever */
         } retention;
+        struct {
+                usec_t timeout_usec; /* of each attempt; 0: not said */
+        } hooks;
 
         struct TaskPolicyStorage *storage; /* owns what the pointers above point to */
 } TaskPolicy;

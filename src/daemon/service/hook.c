@@ -6,7 +6,7 @@
  * It goes the way of every task (run.c, finish.c), with these differences:
  *
  *     there is no author: no specification, no ticket; the launcher is asked for a Hook instead of a Launch
- *     its deadline is a minute; the keeper enforces it
+ *     an attempt may take as long as `hooks.timeout` of its parent's policy says, a minute if it says nothing; the keeper enforces it
  *     an attempt that did not succeed is followed by another one, up to three, each with a pause before it:
  *
  *         pending -> active -> completed
@@ -228,7 +228,7 @@ int service_launch_hook(Service *s, Task *t, launcher_launched_t callback, void 
                             .attempt = attempt,
                             .backend = "",
                             .subsystem = "",
-                            .deadline_boottime = usec_add(clock_boottime(s->clock), HOOK_TIMEOUT_USEC),
+                            .deadline_boottime = usec_add(clock_boottime(s->clock), f->timeout_usec),
                             .grace_usec = s->settings.grace_usec,
                             .output_cap_bytes = OUTPUT_CAP_BYTES,
                             .priority = (unsigned)t->row.priority,

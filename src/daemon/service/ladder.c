@@ -87,6 +87,11 @@ static unsigned hook_number(const Task *t, const LadderStep *step)
         return l->is_stuck ? l->episode * LADDER_STEPS_MAX + step->number : step->number;
 }
 
+static usec_t hook_timeout(const Task *t)
+{
+        return t->policy ? t->policy->hooks.timeout_usec : 0;
+}
+
 /* ---- telling ---- */
 
 static const char *topic_of(const Task *t, const LadderStep *step)
@@ -123,7 +128,8 @@ static void run_beside(Service *s, const Task *t, const StepOp *op, const Ladder
         HookRequest q = { .path = step->hook,
                           .task_id = op->op.task_id,
                           .step = hook_number(t, step),
-                          .event = op->op.detail };
+                          .event = op->op.detail,
+                          .timeout_usec = hook_timeout(t) };
         int r = s->hooks.run ? s->hooks.run(&q, ignore_hook, NULL, s->hooks.userdata, &e)
                              : reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL, "no hook runner");
         if (r < 0)
@@ -469,7 +475,8 @@ static void on_escalation_claimed(const ReeveError *error, int64_t last_event, v
         HookRequest q = { .path = step->hook ?: "",
                           .task_id = t->row.task_id,
                           .step = hook_number(t, step),
-                          .event = event ?: "{}" };
+                          .event = event ?: "{}",
+                          .timeout_usec = hook_timeout(t) };
         int r = s->hooks.run ? s->hooks.run(&q, on_hook_ended, op, s->hooks.userdata, &e)
                              : reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, NULL, "no hook runner");
         if (r < 0)

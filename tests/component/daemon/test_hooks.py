@@ -20,6 +20,7 @@ subsystems:
   test:
     task_types:
       check:
+        hooks: {{timeout: {timeout}}}
         sla:
           deadline: 100ms
           from: started
@@ -45,7 +46,7 @@ pytestmark = pytest.mark.skipif(not has_user(), reason=f"there is no user {USER}
 class World:
     """An instance whose tasks are late at once; the task itself waits at a gate."""
 
-    def __init__(self, hook, env=None):
+    def __init__(self, hook, env=None, timeout="1min"):
         self.i = Instance()
         self.gate = checks.Gate(self.i)
         os.mkdir(self.i.path("said"))
@@ -61,7 +62,7 @@ class World:
             os.chmod(path, 0o755)
         os.makedirs(self.i.path("policy.d"), exist_ok=True)
         with open(self.i.path("policy.d", "hooks.yaml"), "w", encoding="ascii") as f:
-            f.write(POLICY.format(root=self.i.root, hook=hook))
+            f.write(POLICY.format(root=self.i.root, hook=hook, timeout=timeout))
         self.env = env
 
     def __enter__(self):
@@ -158,6 +159,24 @@ def test_it_fails():
         assert "no such program" in h["message"]
         w.until_step("failed")
         assert "no such program" in w.step()["message"]
+        w.parent_completes()
+
+
+def test_it_takes_too_long():
+    """Each attempt is ended when the policy says so, also by a daemon that is another one by then."""
+    with World("waits", timeout="500ms") as w:
+        w.run()
+        checks.until(w.i, "the hook does not run", lambda: w.ran() == 1)
+        w.i.kill(w.i.reeved)
+        w.i.start_reeved()
+        h = w.wait_for_hook()
+        assert (h["status"], h["outcome"], h["exit_signal"], h["attempt"]) == ("failed", "sla", signal.SIGKILL, 3), h
+        assert h["metadata"]["timeout_usec"] == 500000, h["metadata"]
+        assert w.ran() == 3
+        with checks.database(w.i) as db:
+            for a in db.execute("SELECT * FROM task_attempts WHERE task_id = 't-step1'"):
+                assert 0.5e6 <= a["ended_at"] - a["started_at"] < 10e6, tuple(a)
+        w.until_step("uncertain")
         w.parent_completes()
 
 

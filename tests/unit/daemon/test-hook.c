@@ -37,6 +37,7 @@ static void test_there_and_back(void **state _unused_)
         assert_string_equal(f.path, q.path);
         assert_string_equal(f.parent, "a_task");
         assert_int_equal(f.step, 3);
+        assert_int_equal(f.timeout_usec, HOOK_TIMEOUT_USEC);
         assert_string_equal(f.event, "{\"topic\":\"task.late\",\"n\":[1,{}]}\n");
 
         _cleanup_(strv_freep) char **env = hook_environment(&f, 2);
@@ -45,6 +46,13 @@ static void test_there_and_back(void **state _unused_)
         assert_string_equal(env[1], "REEVE_STEP=3");
         assert_string_equal(env[2], "REEVE_ATTEMPT=2");
         assert_null(env[3]);
+        hook_facts_done(&f);
+        task_row_done(&row);
+
+        q.timeout_usec = 1500 * USEC_PER_MSEC;
+        assert_int_equal(hook_row_init(&row, "a_task-step3", 7, 8, &q), 0);
+        assert_ok(hook_facts_init(&f, &row, &e), e);
+        assert_int_equal(f.timeout_usec, q.timeout_usec);
         hook_facts_done(&f);
         task_row_done(&row);
 }

@@ -49,7 +49,8 @@ static const char design[] =
                 "        stuck: {active_for: 2h, idle_for: 10m, spinning_for: 30m}\n"
                 "        anomaly: {factor: 3, min_samples: 5}\n"
                 "        sampling: {min: 1s, max: 5m}\n"
-                "        retention: {snapshots: 30d, output: 30d, tasks: 400d}\n";
+                "        retention: {snapshots: 30d, output: 30d, tasks: 400d}\n"
+                "        hooks: {timeout: 10s}\n";
 
 static void expect_origin(const PolicyOrigin *o, const char *file, unsigned line)
 {
@@ -108,6 +109,7 @@ static void check_design(const TaskPolicy *t)
         assert_true(t->anomaly.factor == 3.0 && t->anomaly.min_samples == 5);
         assert_int_equal(t->sampling.max_usec, 5 * USEC_PER_MINUTE);
         assert_int_equal(t->retention.tasks_usec, 400 * USEC_PER_DAY);
+        assert_int_equal(t->hooks.timeout_usec, 10 * USEC_PER_SEC);
 }
 
 static void test_the_example_of_the_design(void **state _unused_)
@@ -147,6 +149,7 @@ static void test_built_in(void **state _unused_)
         assert_int_equal(t->retry.attempts, 1);
         assert_int_equal(t->stuck.idle_for_usec, 0);
         assert_int_equal(t->retention.tasks_usec, 0);
+        assert_int_equal(t->hooks.timeout_usec, USEC_PER_MINUTE);
 }
 
 static void test_limits(void **state _unused_)
