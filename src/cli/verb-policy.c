@@ -2,25 +2,22 @@
 
 /* reeve policy check|explain|show|reload.
  *
- * `check` reads files with the very code of reeved and needs no daemon: so a policy can be tried before it is installed, and
- * by who may not install it. Its messages begin with FILE:LINE:COLUMN, as those of compilers do, for editors that
- * jump there. The others ask reeved.
+ * `check` reads files (policy-check.c), the others ask reeved.
  *
  * What applies to a task is printed one value a line, with its place behind it; an item of a list (a step of a ladder, a
  * rule) is a line of its own, for each has a place of its own. */
 
 #include <limits.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "basic/strings.h"
 #include "basic/time.h"
+#include "cli/policy-check.h"
 #include "cli/session.h"
 #include "cli/terminal.h"
 #include "cli/value.h"
 #include "cli/verb.h"
 #include "common/json/json.h"
-#include "daemon/policy/policy.h"
 
 #define VALUE_COLUMN_MAX 56
 
@@ -42,56 +39,6 @@ static const Option policy_options[] = {
           parse_user },
         COMMON_OPTIONS(PolicyOptions),
 };
-
-/* ---- check ---- */
-
-static int check_path(const char *path, ReeveError *reterr)
-{
-        _cleanup_(policy_unrefp) Policy *p = NULL;
-        struct stat st;
-
-        if (stat(path, &st) >= 0 && S_ISDIR(st.st_mode))
-                return policy_load(path, &p, reterr);
-        return policy_check_file(path, reterr);
-}
-
-static int check_one(const char *path, json_t *results)
-{
-        ReeveError e = REEVE_ERROR_NULL;
-        int status = 0;
-
-        bool ok = check_path(path, &e) >= 0;
-        if (results) {
-                json_t *one = json_pack("{ss sb ss* ss*}", "file", path, "ok", ok, "message",
-                                        ok ? NULL : e.text, "field", !ok && e.field[0] ? e.field : NULL);
-                if (json_array_append_new(results, one) < 0)
-                        status = 1;
-        } else if (ok)
-                printf("%s: ok\n", path);
-        else
-                fprintf(stderr, "%s\n", e.text);
-        return ok ? status : 1;
-}
-
-static int check(const char **args, size_t n_args, const PolicyOptions *o)
-{
-        _cleanup_json_ json_t *results = o->common.json != JSON_MODE_OFF ? json_array() : NULL;
-        ReeveError e = REEVE_ERROR_NULL;
-        int status = 0;
-
-        if (n_args == 0) {
-                reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "check",
-                                "which file, or directory of files?");
-                return session_error(&e);
-        }
-        for (size_t i = 0; i < n_args; i++)
-                status |= check_one(args[i], results);
-        if (results) {
-                int printed = json_print(o->common.json, results);
-                return printed ?: status;
-        }
-        return status;
-}
 
 /* ---- values as text ---- */
 
@@ -299,6 +246,11 @@ static int reload(const char **args, size_t n_args, const PolicyOptions *o)
         printf("policy %.12s in force, of %zu files\n", json_get_string(reply, "hash") ?: "?",
                json_array_size(json_object_get(reply, "files")));
         return 0;
+}
+
+static int check(const char **args, size_t n_args, const PolicyOptions *o)
+{
+        return policy_check(args, n_args, o->common.json);
 }
 
 static const struct {

@@ -326,13 +326,14 @@ int policy_load(const char *directory, Policy **ret, ReeveError *reterr)
 }
 
 /* A file that stands in a policy.d is checked as its instance would. */
-int policy_check_file(const char *path, ReeveError *reterr)
+int policy_check_file(const char *path, Policy **ret, ReeveError *reterr)
 {
         static const char folder[] = "/policy.d";
         _cleanup_(policy_unrefp) Policy *p = NULL;
         crypto_hash_sha256_state h;
 
         assert(path);
+        assert(ret);
 
         size_t n = parent_length(path), n_etc = n > strlen(folder) ? n - strlen(folder) : 0;
         if (strncmp(path + n_etc, folder, strlen(folder)) != 0)
@@ -342,7 +343,10 @@ int policy_check_file(const char *path, ReeveError *reterr)
                 return r;
         crypto_hash_sha256_init(&h);
         const char *slash = strrchr(path, '/');
-        return read_file(p, path, slash ? slash + 1 : path, &h, reterr);
+        r = read_file(p, path, slash ? slash + 1 : path, &h, reterr);
+        if (r >= 0)
+                *ret = TAKE_PTR(p);
+        return r;
 }
 
 int policy_parse(const char *name, const char *text, size_t size, Policy **ret, ReeveError *reterr)

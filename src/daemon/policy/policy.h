@@ -183,7 +183,7 @@ typedef struct Policy Policy;
  * thread, or for the CLI. */
 int policy_load(const char *directory, Policy **ret, ReeveError *reterr);
 /* One file by itself, as `reeve policy check FILE` does. */
-int policy_check_file(const char *path, ReeveError *reterr);
+int policy_check_file(const char *path, Policy **ret, ReeveError *reterr);
 Policy *policy_ref(Policy *p);
 Policy *policy_unref(Policy *p);
 DEFINE_CLEANUP_FUNC(Policy *, policy_unref)

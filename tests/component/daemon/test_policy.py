@@ -286,6 +286,41 @@ def test_check_needs_no_daemon(tmp_path):
     assert told.returncode == 1 and json.loads(told.stdout)[0]["field"] == "defaults.priority"
 
 
+LIMITED = """
+version: 1
+subsystems:
+  a:
+    limits: {MemoryMax: 1G}
+    cases:
+      - {match: {title: x}, limits: {CPUQuota: 50%}}
+    task_types:
+      b: {limits: {MemoryMax: infinity, TasksMax: 9}}
+"""
+
+
+def host_controllers():
+    with contextlib.suppress(OSError, TypeError), open(os.path.join(cgroup2_mount(), "cgroup.controllers"), encoding="ascii") as f:
+        return f.read().split()
+    return []
+
+
+def test_check_warns_of_limits_that_this_host_cannot_enforce(tmp_path):
+    lacking = [(place, name, controller) for place, name, controller in (
+        ("5:25", "MemoryMax", "memory"), ("7:48", "CPUQuota", "cpu"), ("9:51", "TasksMax", "pids"))
+        if controller not in host_controllers()]
+    (tmp_path / "d").mkdir()
+    path = tmp_path / "d" / "limited.yaml"
+    path.write_text(LIMITED)
+    wanted = sorted(f"{path}:{place}: warning: this host cannot enforce {name}, tasks that have it will not start: cgroup v2 has no "
+                    f"controller '{controller}' here" for place, name, controller in lacking)
+    for argument in (path, tmp_path / "d"):
+        told = subprocess.run([REEVE, "policy", "check", argument], capture_output=True, text=True, check=False)
+        assert (told.returncode, told.stdout, sorted(told.stderr.splitlines())) == (0, f"{argument}: ok\n", wanted), told
+    told = subprocess.run([REEVE, "policy", "check", "--json=short", path], capture_output=True, text=True, check=False)
+    one, = json.loads(told.stdout)
+    assert one["ok"] and sorted(one["warnings"]) == wanted, told
+
+
 def test_sampling_of_the_policy():
     text = "version: 1\nsubsystems: {slow: {sampling: {min: 1h, max: 1h}}}\n"
     with instance(text) as i, i.connect() as c:

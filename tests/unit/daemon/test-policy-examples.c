@@ -78,7 +78,9 @@ static void test_each_by_itself(void **state _unused_)
         for (size_t i = 0; i < n; i++) {
                 _cleanup_free_ char *path = string_printf("%s/%s", EXAMPLES, files[i]);
                 ReeveError e = REEVE_ERROR_NULL;
-                assert_ok(policy_check_file(path, &e), e);
+                _cleanup_(policy_unrefp) Policy *alone = NULL;
+                assert_ok(policy_check_file(path, &alone, &e), e);
+                assert_non_null(alone);
         }
 }
 
