@@ -158,6 +158,7 @@ def test_learning():
         assert policy["sla"]["deadline"] == "12h" and policy["stuck"]["active_for"] == "24h"
         t = report(i, what, {"new_facts": 3}, verification_passed=True)
         assert (t["status"], t["priority"]) == ("completed", 3), t
+        assert report(i, what, {"new_facts": 3})["status"] == "completed", "nobody has to say more"
         for metrics, passed in (({"new_facts": 0}, True), ({"new_facts": 3}, False), ({}, True)):
             t = report(i, what, metrics, verification_passed=passed)
             assert (t["status"], t["outcome"]) == ("failed", "verification"), (metrics, passed, t)
@@ -199,7 +200,8 @@ def test_ml_pipeline():
         for script, metrics in ((writes, {"validation_accuracy": 0.7, "model_size_mb": 1.1}),
                                 (writes, {"validation_accuracy": 0.9, "model_size_mb": 5000}),
                                 (":", {"validation_accuracy": 0.9, "model_size_mb": 1.1})):
-            t = train(i, what, script, metrics)  # the last one finds the model of those before
+            t = train(i, what, script, metrics)  # the last one finds the model of those before, which is long ago
+            os.utime(i.path("model.bin"), (1000, 1000))
             assert (t["status"], t.get("outcome")) == ("failed", "verification"), (script, metrics, t, verified(i, t["task_id"]))
         first = run(i, "exec sleep 1000", what)
         with i.connect() as c:
@@ -220,6 +222,8 @@ def test_rag():
     what = {"subsystem": "rag", "task_type": "index"}
     with example("50-rag.yaml", **what) as (i, policy):
         assert policy["sla"]["deadline"] == "6h" and policy["retry"]["attempts"] == 5
+        t = run_wait(i, "exit 3", {**what, "task_type": "crawl"})
+        assert (t["status"], t["exit_status"]) == ("completed", 3) and verified(i, t["task_id"]) == {"it ended well": True}, t
         t = train(i, what, ":", {"vectors_processed": 10})
         assert (t["status"], t["priority"]) == ("completed", 2), verified(i, t["task_id"])
         t = train(i, what, ":", {"vectors_processed": 0})
@@ -238,6 +242,9 @@ def test_remote_access():
     with example("60-remote-access.yaml", **what) as (i, policy):
         assert policy["sla"]["deadline"] == "8h"
         assert explain(i, **what, created_by="oncall-jane")["policy"]["sla"]["deadline"] == "24h"
+        for asked in ({"sla": "1h"}, {"priority": 1}):
+            with pytest.raises(Exception, match="does not let callers choose"):
+                i.run(["/bin/true"], more=asked, **what)
         # Half an hour, 5 and 6 minutes are seconds and fractions.
         change(i, texts={"idle_for: 30min": "idle_for: 1s", "after: 5min": "after: 300ms", "after: 6min": "after: 600ms"})
         t = run_wait(i, "trap '' HUP; while :; do sleep 1000; done", what)
@@ -252,6 +259,9 @@ def test_chaos():
         assert policy["sla"]["deadline"] == "1min"
         t = run_wait(i, "echo restored", what)
         assert (t["status"], t["sla_met"], t["attempts"]) == ("completed", True, 1), t
+        for word, status in ((True, "completed"), (False, "failed"), (None, "failed")):
+            t = report(i, {**what, "task_type": "campaign"}, {}, **({} if word is None else {"verification_passed": word}))
+            assert t["status"] == status, (word, t)
         t = run_wait(i, "echo broken", what)
         assert (t["status"], t["outcome"]) == ("failed", "verification"), t
         task = run(i, "exec sleep 1000", {**what, "task_type": "fill_memory"})

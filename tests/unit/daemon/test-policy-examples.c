@@ -147,7 +147,7 @@ static void test_learning(void **state _unused_)
         expect_step(t->sla.steps, t->sla.n_steps, 2,
                     (PolicyStep){ .what = POLICY_STEP_KILL, .at_permyriad = 15000 });
         assert_string_equal(t->verification.rules[0].metric, "ml.new_facts");
-        assert_int_equal(t->verification.rules[1].kind, POLICY_RULE_REPORTED);
+        assert_int_equal(t->verification.n_rules, 1);
         assert_int_equal(t->retry.on, 1U << TASK_OUTCOME_OOM | 1U << TASK_OUTCOME_SIGNAL);
         assert_int_equal(t->sampling.min_usec, 10 * USEC_PER_SEC);
         assert_int_equal(t->retention.output_usec, 90 * USEC_PER_DAY);
@@ -185,7 +185,8 @@ static void test_rag(void **state _unused_)
         assert_int_equal(u->max_parallel, 4);
         expect_limit(t, "IOWeight", "20");
         assert_int_equal(t->retry.attempts, 5);
-        assert_int_equal(t->verification.rules[1].exit_statuses[1], 3);
+        _cleanup_(task_policy_unrefp) TaskPolicy *v = resolve(p, "rag", "crawl", NULL, NULL);
+        assert_int_equal(v->verification.rules[0].exit_statuses[1], 3);
         assert_int_equal(u->sla.relative_usec, 30 * USEC_PER_SEC);
         expect_step(u->sla.steps, u->sla.n_steps, 0,
                     (PolicyStep){ .what = POLICY_STEP_KILL, .at_permyriad = 10000 });
@@ -228,6 +229,9 @@ static void test_chaos(void **state _unused_)
         assert_int_equal(u->sla.relative_usec, 2 * MIN_USEC);
         assert_int_equal(u->priority, 1);
         assert_string_equal(t->verification.rules[0].matches, "^restored$");
+        _cleanup_(task_policy_unrefp) TaskPolicy *v = resolve(p, "chaos", "campaign", NULL, NULL);
+        assert_int_equal(v->verification.n_rules, 1);
+        assert_int_equal(v->verification.rules[0].kind, POLICY_RULE_REPORTED);
         expect_denied(p, "chaos");
 }
 
