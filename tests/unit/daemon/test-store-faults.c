@@ -146,6 +146,8 @@ static void test_damaged_header(void **state)
                 char path[192];
                 snprintf(path, sizeof(path), "%s/%s", f->backup_dir, names[i]);
                 overwrite(path, 0, "x", 1);
+                struct timespec times[] = { { 0 }, { .tv_sec = 1000000000 - (time_t)i } };
+                assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
         }
         assert_refused_untouched(f, -EBADMSG, "registry-2026-01-02.db");
 }
