@@ -16,8 +16,7 @@
  *             errx(1, "%s", e.text);
  *
  * Functions return 0 (or more, where said) or a negative errno, and then fill *reterr unless it is NULL. The ABI is
- * NOT promised before 1.0: a
- * version that changes it incompatibly has another soname. */
+ * NOT promised before 1.0: a version that changes it incompatibly has another soname. */
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -66,7 +65,7 @@ REEVE_PUBLIC int reeve_next(ReeveConnection *c, uint64_t timeout_usec, json_t **
                             ReeveError *reterr);
 
 /* For poll loops: wait for these poll(2) events on this descriptor, then call reeve_next() with timeout 0 until it
- * returns 0. The descriptor changes with reeve_reconnect(). */
+ * returns 0. The events change with reeve_send() and reeve_next(), the descriptor with reeve_reconnect(). */
 REEVE_PUBLIC int reeve_fd(const ReeveConnection *c);
 REEVE_PUBLIC short reeve_events(const ReeveConnection *c);
 

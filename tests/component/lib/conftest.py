@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "..", "lib"))
 import instance  # noqa: E402
 
 CC = os.environ.get("REEVE_CC", "cc").split()  # what the library was compiled by, so that they agree about sanitizers
-WARNINGS = ("-std=gnu17", "-Wall", "-Wextra", "-Werror")
+WARNINGS = ("-std=gnu17", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror")
 
 
 def pytest_configure(config):
@@ -51,13 +51,16 @@ class Stage:
              "--cflags", "--libs", "reeve"],
             env=environment, capture_output=True, text=True, check=True).stdout.split()
 
-    def build(self, name, text, compiler="cc", options=WARNINGS):
-        """Compiles and links a program; its path."""
+    def build(self, name, text, compiler="cc", options=WARNINGS, packages=()):
+        """Compiles and links a program against the library, and other packages; its path."""
+        others = subprocess.run(["pkg-config", "--cflags", "--libs", *packages], capture_output=True, text=True,
+                                check=True).stdout.split() if packages else []
         command, suffix = {"cc": (CC, ".c"), "c++": (["c++"], ".cc")}[compiler]
         source, program = (os.path.join(self.directory, name + s) for s in (suffix, ""))
         with open(source, "w", encoding="utf-8") as f:
             f.write(text)
-        done = subprocess.run([*command, *options, "-o", program, source, *self.flags()], capture_output=True, text=True)
+        done = subprocess.run([*command, *options, "-o", program, source, *self.flags(), *others], capture_output=True,
+                              text=True)
         assert done.returncode == 0, done.stderr
         return program
 

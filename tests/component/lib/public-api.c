@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <systemd/sd-event.h>
 #include <unistd.h>
 
 #define PATIENCE_USEC UINT64_C(10000000)
@@ -315,6 +316,84 @@ static void test_poll_loop(void)
         json_decref(failure);
 }
 
+/* A task in the loop of somebody else: each callback takes all that there is, says what comes next, and returns to the loop. */
+typedef struct Looped {
+        ReeveConnection *events;
+        sd_event_source *on_reply;
+        json_t *task; /* what Start and Complete are told */
+        int replies;
+} Looped;
+
+static void looped_say(Looped *l, const char *method)
+{
+        EXPECT(reeve_send(c, method, l->task, false, &e) == 0);
+        EXPECT(sd_event_source_set_io_events(l->on_reply, (uint32_t)reeve_events(c)) >= 0);
+}
+
+static int on_reply(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+        Looped *l = userdata;
+        json_t *reply;
+        bool final;
+        int r;
+
+        EXPECT(fd == reeve_fd(c));
+        while ((r = reeve_next(c, 0, &reply, &final, &e)) > 0) {
+                EXPECT(final);
+                EXPECT_TEXT(text(json_object_get(reply, "task"), "status"),
+                            l->replies++ == 0 ? "active" : "completed");
+                json_decref(reply);
+        }
+        EXPECT(r == 0);
+        EXPECT(sd_event_source_set_io_events(s, (uint32_t)reeve_events(c)) >= 0);
+        return l->replies < 2 ? 0 : sd_event_exit(sd_event_source_get_event(s), 0);
+}
+
+static int on_happened(sd_event_source *s, int fd, uint32_t revents, void *userdata)
+{
+        Looped *l = userdata;
+        ReeveEvent event = { 0 };
+        int r;
+
+        while ((r = reeve_next_event(l->events, 0, &event, &e)) > 0) {
+                EXPECT_TEXT(text(event.task, "task_id"), "lib_sd_event");
+                if (strcmp(event.topic, "task.started") == 0)
+                        looped_say(l, "Complete");
+                reeve_event_done(&event);
+        }
+        EXPECT(r == 0);
+        EXPECT(sd_event_source_set_io_events(s, (uint32_t)reeve_events(l->events)) >= 0);
+        return 0;
+}
+
+static void test_sd_event_loop(void)
+{
+        json_t *begun = json_pack("{s:s, s:s, s:s}", "task_id", "lib_sd_event", "subsystem", "learning",
+                                  "task_type", "loop"),
+               *ended = json_pack("{s:s}", "task_id", "lib_sd_event");
+        ReeveMonitor monitor = { .since = &(uint64_t){ 0 }, .task_id = "lib_sd_event" };
+        Looped l = { .task = begun };
+        sd_event_source *happened;
+        sd_event *loop;
+
+        EXPECT(sd_event_new(&loop) >= 0);
+        EXPECT(reeve_connect(NULL, &l.events, &e) == 0 && reeve_monitor(l.events, &monitor, &e) == 0);
+        EXPECT(sd_event_add_io(loop, &happened, reeve_fd(l.events), (uint32_t)reeve_events(l.events),
+                               on_happened, &l) >= 0);
+        EXPECT(sd_event_add_io(loop, &l.on_reply, reeve_fd(c), (uint32_t)reeve_events(c), on_reply, &l) >=
+               0);
+        looped_say(&l, "Start");
+        l.task = ended;
+        EXPECT(sd_event_loop(loop) == 0 && l.replies == 2);
+
+        sd_event_source_disable_unref(happened);
+        sd_event_source_disable_unref(l.on_reply);
+        sd_event_unref(loop);
+        reeve_disconnect(l.events);
+        json_decref(begun);
+        json_decref(ended);
+}
+
 /* The registry is replaced between a start and its update, and again before the end: the test's driver does it for each line. */
 static void test_outlives_the_registry(void)
 {
@@ -381,6 +460,7 @@ static const struct {
         { "hold-release-extend-and-cancel", test_hold_release_extend_and_cancel },
         { "list-by-pages", test_list_by_pages },
         { "poll-loop", test_poll_loop },
+        { "sd-event-loop", test_sd_event_loop },
         { "outlives-the-registry", test_outlives_the_registry },
         { "reporter-dies", test_reporter_dies },
 };

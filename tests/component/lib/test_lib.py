@@ -13,7 +13,7 @@ from conftest import HERE, SOURCE
 
 HEADERS = ("error", "query", "reeve", "report")
 TESTS = ("reported-task-completes", "reported-task-fails", "bad-input", "run-wait-and-signals",
-         "hold-release-extend-and-cancel", "list-by-pages", "poll-loop", "reporter-dies")
+         "hold-release-extend-and-cancel", "list-by-pages", "poll-loop", "sd-event-loop", "reporter-dies")
 # A struct that changes is another ABI: see docs/libreeve.md.
 SIZES_OF_64_BITS = """\
 ReeveAttach 88
@@ -40,7 +40,7 @@ EXAMPLES = re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```c\n(.*?)^```", read("do
 @pytest.fixture(scope="module", name="program")
 def the_program(stage):
     with open(os.path.join(HERE, "public-api.c"), encoding="utf-8") as f:
-        return stage.build("public-api", f.read())
+        return stage.build("public-api", f.read(), packages=["libsystemd"])
 
 
 def test_exports_are_those_that_are_listed(stage):
