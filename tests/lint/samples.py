@@ -126,4 +126,12 @@ SAMPLES = {
         "bad": [{"run": "#!/bin/bash\nrm $1/*\nif [ $x == ]; then true; fi\n"}],
         "good": [{"run": '#!/bin/bash\nrm -- "$1"\n'}],
     },
+    "typed": {
+        "bad": [{"p/py.typed": "", "p/__init__.py": "def f(x):\n    return x\n"},
+                {"p/py.typed": "", "p/__init__.py": "def f(x: int) -> str:\n    return x\n"},
+                {"p/py.typed": "", "p/__init__.py": "import itertools\nitertools.pairwise([1])  # Python 3.10\n"},
+                {"p/py.typed": "", "p/__init__.py": "match 1:\n    case 1:\n        pass\n"}],
+        "good": [{"p/py.typed": "", "p/__init__.py": "def f(x: int) -> int:\n    return x\n"},
+                 {"q/__init__.py": "def f(x):\n    return x\n"}],
+    },
 }

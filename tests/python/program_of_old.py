@@ -22,6 +22,7 @@ async def heal():
         sla_hours=1.0,
         metadata={"playbook": "restart"},
     )
+    await message_bus.publish("task.updated", {"task_id": task_id, "progress": 0.5})
     active = await task_registry.query_tasks(status="active")
     assert [t.task_id for t in active] == [task_id] and active[0].sla_deadline > active[0].created_at
     assert await task_registry.find_tasks_active_longer_than("1h") == []
@@ -50,10 +51,20 @@ async def learn():
     return task_id
 
 
+async def publish():
+    """No reporter: the events are all that is told, and the payloads are as they always were."""
+    await message_bus.publish("task.created", {"task_id": "chaos_7", "task_type": "campaign", "subsystem": "chaos",
+                                               "title": "Campaign 7", "created_by": "chaos", "metadata": {"targets": 3}})
+    await message_bus.publish("task.started", {"task_id": "chaos_7"})
+    await message_bus.publish("task.completed", {"task_id": "chaos_7", "success": True, "verification_passed": True,
+                                                 "resource_usage": {"cpu_seconds": 2.0}})
+    return "chaos_7"
+
+
 async def main():
     guardian = Guardian(on_violation=print, on_stuck=print, on_anomaly=print)
     await guardian.start()
-    print(await heal(), await learn())
+    print(await heal(), await learn(), await publish())
     await guardian.stop()
 
 

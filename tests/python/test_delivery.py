@@ -110,6 +110,41 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_words(path):
     run(work())
 
 
+def test_what_is_published_is_said_again_with_the_same_words(path):
+    lose = [".created", ".created", ".completed"]
+
+    def answer(method, parameters):
+        assert method == "Publish"
+        for what in lose:
+            if parameters["topic"].endswith(what):
+                lose.remove(what)
+                return LOST
+        return {"task_id": "x", "status": "active", "event": 1}
+
+    async def work():
+        async with Registry(path, answer) as registry:
+            bus = reeve.MessageBus(registry.path)
+            t = await bus.publish("mission.created", {"title": "x"})
+            await asyncio.gather(*(bus.publish(f"mission.{what}", {"mission_id": t}) for what in ("started", "updated", "completed")))
+            said = registry.said("Publish")
+            assert [p["topic"] for p in said] == [f"mission.{what}" for what in (
+                "created", "created", "created", "started", "updated", "completed", "completed")], said
+            assert said[0] == said[1] == said[2] and said[0]["payload"]["task_id"] == t
+
+            await registry.stop()
+            with pytest.raises(reeve.Unavailable):
+                await bus.publish("mission.created", {"title": "given up"}, patience_seconds=0.05)
+            await bus.publish("mission.updated", {"mission_id": "m"})
+            with pytest.raises(reeve.Unavailable):
+                await bus.publish("mission.failed", {"mission_id": "m"}, patience_seconds=0.05)
+            await registry.start()
+            await clients.client(registry.path).flush()
+            told = [p["topic"] for p in registry.said("Publish")[len(said):]]
+            assert told == ["mission.updated", "mission.failed"], "in order, and without what was given up"
+
+    run(work())
+
+
 def test_unavailable_is_not_the_end(path):
     answers = iter(["Unavailable", "Unavailable"])
 

@@ -3,11 +3,14 @@
 
 import dataclasses
 import datetime
+import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from conftest import PACKAGE, SOURCE
@@ -49,6 +52,23 @@ def test_the_version_is_everywhere_the_same():
     version = re.search(r"version: '([\d.]+)'", source("meson.build")).group(1)
     assert reeve.__version__ == version
     assert f'version = "{version}"' in source("src", "python", "pyproject.toml")
+
+
+def test_a_wheel(tmp_path):
+    """What `pip install ./src/python` would put there."""
+    for module in ("setuptools", "wheel"):
+        if importlib.util.find_spec(module) is None:
+            pytest.skip(f"no {module} here")
+    shutil.copytree(PACKAGE, tmp_path / "source", ignore=shutil.ignore_patterns("__pycache__"))
+    name = subprocess.run(
+        [sys.executable, "-c", "import setuptools.build_meta as b; print('wheel:', b.build_wheel('..'))"],
+        cwd=tmp_path / "source", check=True, capture_output=True, text=True).stdout.rpartition("wheel: ")[2].strip()
+    assert name == f"reeve-{reeve.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(tmp_path / name) as wheel:
+        names = {n for n in wheel.namelist() if ".dist-info/" not in n}
+        assert names == {f"reeve/{n}" for n in os.listdir(os.path.join(PACKAGE, "reeve")) if n != "__pycache__"}
+        about = wheel.read(f"reeve-{reeve.__version__}.dist-info/METADATA").decode()
+    assert "Requires-Python: >=3.9" in about and "Requires-Dist" not in about, about
 
 
 def test_every_file_is_installed():
@@ -159,6 +179,7 @@ def test_storage_is_what_files_take(tmp_path):
 
 MEASURE = """
 import sys
+import zipfile
 from reeve.usage import Measurement
 big = bytearray(200 << 20); del big     # before: none of the task's
 m = Measurement()
@@ -169,6 +190,42 @@ r = m.finish()
 assert m.finish() is r
 print(r["cpu_usec"], r["memory_peak_bytes"])
 """
+
+
+COPY = """
+import os, sys
+from reeve.usage import Measurement
+
+def written():
+    with open("/proc/self/io") as f:
+        return int(next(line for line in f if line.startswith("write_bytes")).split()[1])
+
+def write(path):
+    with open(path, "wb") as f:
+        f.write(b"x" * (4 << 20))
+        os.fsync(f.fileno())
+
+write(sys.argv[1])                      # before
+least_from = written()
+m = Measurement()
+write(sys.argv[1])
+r = m.finish()
+write(sys.argv[1])                      # afterwards
+assert m.finish() is r
+print(r["io_write_bytes"], r["io_read_bytes"], written() - least_from)
+"""
+
+
+def test_what_a_process_writes(tmp_path):
+    if not os.path.exists("/proc/self/io"):
+        pytest.skip("the kernel counts no I/O of processes")
+    out = subprocess.run([sys.executable, "-c", COPY, tmp_path / "file"], env={**os.environ, "PYTHONPATH": PACKAGE}, check=True,
+                         capture_output=True, text=True).stdout
+    written, read, both = map(int, out.split())
+    assert read >= 0
+    if both == 0:
+        pytest.skip(f"{tmp_path} is on no device")
+    assert 4 << 20 <= written < 8 << 20 and written < both, (written, both)
 
 
 def test_what_a_process_uses():

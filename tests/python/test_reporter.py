@@ -313,9 +313,12 @@ def test_a_program_of_old_runs_unchanged(instance, program):
     process = program(os.path.join(here, "program_of_old.py"))
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 0, out
-    healing, mission = out.split()
+    healing, mission, campaign = out.split()
     t = get(healing)
     assert (t.status, t.subsystem, t.task_type, t.created_by) == ("completed", "healing", "playbook", "healing_orchestrator")
     assert t.resource_usage == USAGE and t.ml_metrics == METRICS and t.result_metadata == {"services_restarted": 2}
     t = get(mission)
     assert (t.status, t.outcome, t.message) == ("failed", "reported", "RuntimeError: no such mission")
+    t = get(campaign)
+    assert (t.status, t.subsystem, t.title, t.metadata) == ("completed", "chaos", "Campaign 7", {"targets": 3}), t
+    assert t.verification_status == "passed" and t.resource_usage == {"cpu_seconds": 2.0}

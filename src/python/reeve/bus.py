@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Events: everything that happens to tasks, in order, each once.
+"""Events: those that others make, taken in; and everything that happens to tasks, in order, each once.
+
+What is published stands for a call (docs/events.md), and is delivered as a reporter's calls are: each once, those of a task
+in order. For that the task's id must be known before anything is said, so it is made here if there is none.
 
 Events are numbered and kept by the registry. A subscription knows the last number that it has handed out; when its connection
 ends, it asks for what came after that. Where it begins is settled before the subscription is there, so that nothing is missed
@@ -14,9 +17,10 @@ import inspect
 import logging
 import types
 from dataclasses import dataclass
-from typing import AsyncGenerator, Awaitable, Callable, Optional, Tuple, Type, Union
+from typing import Any, AsyncGenerator, Awaitable, Callable, Mapping, Optional, Tuple, Type, Union
 
 from . import client as clients
+from . import task_id as ids
 from . import wire
 from .client import Backoff
 from .convert import to_datetime
@@ -160,11 +164,44 @@ class Subscription:
             log.error("a subscription has ended: %s", runner.exception())
 
 
+def _with_id(topic: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The payload, with an id if it creates a task that has none. Raises InvalidArgument if it does not say of what."""
+    source, _, what = topic.partition(".")
+    if what != "created" or payload.get("task_id") or payload.get("mission_id"):
+        return payload
+    subsystem, task_type = payload.get("subsystem"), payload.get("task_type")
+    if source == "mission":
+        subsystem, task_type = subsystem or "learning", task_type or payload.get("mission_type") or "mission"
+    return {**payload, "task_id": ids.make(subsystem or "", task_type or "")}
+
+
 class MessageBus:
-    """The registry's events. `message_bus` is the one of the host, or of $REEVE_SOCKET."""
+    """Events in, and the registry's own events out. `message_bus` is the one of the host, or of $REEVE_SOCKET."""
 
     def __init__(self, socket_path: Optional[str] = None) -> None:
         self._path = socket_path
+
+    async def publish(self, topic: str, payload: Mapping[str, Any], *,
+                      patience_seconds: float = clients.PATIENCE_SECONDS) -> str:
+        """Tells of an event: "task.created", "task.started", "task.updated", "task.completed", "task.failed", "task.cancelled", or
+        "mission." and the same. Its payload is that of docs/events.md. Returns the task's id; a task that is created without one
+        gets one here.
+
+        Events are answered, and raise what is refused. If the registry is away for `patience_seconds` raises Unavailable: "created"
+        is then given up, everything else waits in this process and is told later. An update does not wait for a registry that is
+        away.
+        """
+        payload = _with_id(topic, payload)
+        task_id = str(payload.get("task_id") or payload.get("mission_id") or "")
+        client = clients.client(self._path)
+        delivery = client.post(task_id, "Publish", {"topic": topic, "payload": payload})
+        if topic.endswith(".created"):
+            await client.deliver_or_withdraw(task_id, delivery, patience_seconds)
+        elif topic.endswith(".updated"):
+            await client.deliver_if_near(task_id, delivery)
+        else:
+            await client.deliver(task_id, delivery, patience_seconds)
+        return task_id
 
     def events(self, *topics: str, since: Optional[int] = None, subsystem: Optional[str] = None,
                task_id: Optional[str] = None) -> Subscription:

@@ -32,6 +32,7 @@ log = logging.getLogger("reeve")
 PATIENCE_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 2.0
+END_TOPICS = (".completed", ".failed", ".cancelled")
 ENDS_MAX = 64  # ends of tasks that are told at a time, each on a connection of its own
 IDLE_MAX = 4  # of these connections that are kept for the next
 WAITING_MAX = 4096  # messages; ends of tasks are taken beyond that
@@ -65,6 +66,12 @@ class Delivery:
         self.withdrawn = False
         self.answer: "asyncio.Future[Parameters]" = asyncio.get_running_loop().create_future()
         self.answer.add_done_callback(lambda f: f.cancelled() or f.exception())  # whoever still asks is told
+
+    @property
+    def is_end(self) -> bool:
+        """Does it end its task? Then the answer may take as long as the task's verification."""
+        return self.method in ("Complete", "Fail") or \
+            self.method == "Publish" and str(self.parameters["topic"]).endswith(END_TOPICS)
 
     def merge(self, parameters: Parameters) -> bool:
         """Takes a later update into one that nobody has sent yet, unless both are points of series."""
@@ -132,9 +139,9 @@ class Client:
         lane = self._lanes.get(task_id)
         if lane and method == "Update" and lane.queue and lane.queue[-1].merge(parameters):
             return lane.queue[-1]
-        if method in ("Start", "Update") and self._waiting >= WAITING_MAX:
-            raise LimitExceeded(f"{self._waiting} messages wait for the registry to come back")
         delivery = Delivery(method, parameters, watch)
+        if not delivery.is_end and self._waiting >= WAITING_MAX:
+            raise LimitExceeded(f"{self._waiting} messages wait for the registry to come back")
         if not lane:
             lane = self._lanes[task_id] = Lane()
             lane.courier = asyncio.get_running_loop().create_task(self._deliver(task_id, lane))
@@ -155,10 +162,19 @@ class Client:
                     raise Unavailable(f"{task_id}: the registry is away; what it is to be told waits for it")
         return delivery.answer.result()
 
+    async def deliver_or_withdraw(self, task_id: str, delivery: Delivery, patience: float) -> Parameters:
+        """As deliver; but when it raises, or is cancelled, the message does not go on waiting."""
+        try:
+            return await self.deliver(task_id, delivery, patience)
+        except BaseException:
+            delivery.withdrawn = True
+            raise
+
     async def _answer_or_away(self, delivery: Delivery, lane: Lane) -> None:
         away = asyncio.ensure_future(lane.away.wait())
+        either: List["asyncio.Future[Any]"] = [delivery.answer, away]
         try:
-            await asyncio.wait([delivery.answer, away], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         finally:
             away.cancel()
 
@@ -226,7 +242,7 @@ class Client:
         return True
 
     async def _send(self, delivery: Delivery) -> Parameters:
-        if delivery.method in ("Complete", "Fail"):
+        if delivery.is_end:
             return await self._send_end(delivery)
         pipeline = await self._connected()
         if not delivery.watch:

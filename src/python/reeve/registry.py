@@ -38,7 +38,7 @@ class TaskRegistry:
                 return
             question["cursor"] = reply["cursor"]
 
-    async def query_tasks(self, status: Union[str, Iterable[str], None] = None, subsystem: Optional[str] = None,
+    async def query_tasks(self, /, status: Union[str, Iterable[str], None] = None, subsystem: Optional[str] = None,
                           task_type: Optional[str] = None, *, limit: Optional[int] = None, **filters: Any) -> List[Task]:
         """What iterate_tasks says, as a list: all, or the newest `limit`."""
         tasks: List[Task] = []

@@ -68,11 +68,7 @@ class TaskReporter:
             "description": description, "created_by": created_by, "priority": priority, "sla": sla, "sla_hours": sla_hours,
             "metadata": metadata, "heartbeat_usec": self._heartbeat_usec, "watch": 0 if self._watch else None,
         }, watch=self._watch)
-        try:
-            await client.deliver(task_id, delivery, self.patience_seconds)
-        except BaseException:
-            delivery.withdrawn = True
-            raise
+        await client.deliver_or_withdraw(task_id, delivery, self.patience_seconds)
         self._open[task_id] = measurement
         return task_id
 
@@ -172,11 +168,11 @@ class ReportedTask:
         """How far it is, 0 to 1, and what it does now."""
         self._post(progress=fraction, message=message)
 
-    def result(self, **members: Any) -> None:
+    def result(self, /, **members: Any) -> None:
         """Members of the result, which only the owner may see later."""
         self._result.update(members)
 
-    def usage(self, **resource_usage: Union[int, float]) -> None:
+    def usage(self, /, **resource_usage: Union[int, float]) -> None:
         """What it used, in the units of complete_task, instead of what is measured."""
         self._resource_usage = resource_usage
 

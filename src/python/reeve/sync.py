@@ -17,7 +17,7 @@ import functools
 import os
 import threading
 import types
-from typing import Any, Callable, Coroutine, Iterator, Optional, Type, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Coroutine, Iterator, Optional, Type, TypeVar
 
 from . import bus as _bus
 from . import guardian as _guardian
@@ -26,6 +26,11 @@ from . import reporter as _reporter
 from .bus import Event
 from .errors import *  # noqa: F401,F403 the same classes
 from .task import Task
+
+if TYPE_CHECKING:  # for Python 3.9 they are nowhere else, and nobody but a type checker needs them
+    from typing_extensions import Concatenate, ParamSpec
+
+    P = ParamSpec("P")
 
 T = TypeVar("T")
 SyncCallback = Callable[[Event], None]
@@ -61,21 +66,21 @@ _background = _Background()
 os.register_at_fork(after_in_child=_background.forget)
 
 
-def _blocking(method: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., T]:
+def _blocking(method: "Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]") -> "Callable[Concatenate[Any, P], T]":
     """A method of the twin, which waits for the one of the asyncio class."""
 
     @functools.wraps(method)
-    def call(self: Any, *args: Any, **kwargs: Any) -> T:
+    def call(self: Any, /, *args: "P.args", **kwargs: "P.kwargs") -> T:
         return _background.run(method(self._asyncio, *args, **kwargs))
 
     return call
 
 
-def _at_once(method: Callable[..., T]) -> Callable[..., T]:
+def _at_once(method: "Callable[Concatenate[Any, P], T]") -> "Callable[Concatenate[Any, P], T]":
     """The same for a method that waits for nothing but must be called in the loop's thread."""
 
     @functools.wraps(method)
-    def call(self: Any, *args: Any, **kwargs: Any) -> T:
+    def call(self: Any, /, *args: "P.args", **kwargs: "P.kwargs") -> T:
         async def work() -> T:
             return method(self._asyncio, *args, **kwargs)
 
@@ -189,6 +194,8 @@ class MessageBus:
 
     def __init__(self, socket_path: Optional[str] = None) -> None:
         self._asyncio = _bus.MessageBus(socket_path)
+
+    publish = _blocking(_bus.MessageBus.publish)
 
     def events(self, *topics: str, **options: Any) -> Subscription:
         """As reeve.MessageBus.events."""

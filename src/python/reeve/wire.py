@@ -67,7 +67,7 @@ def encode(method: str, parameters: Mapping[str, Any], more: bool = False) -> by
     given = {name: value for name, value in parameters.items() if value is not None}
     for name, value in given.items():
         check_value(value, name)
-    message = {"method": method if "." in method else errors.INTERFACE + method, "parameters": given}
+    message: Dict[str, Any] = {"method": method if "." in method else errors.INTERFACE + method, "parameters": given}
     if more:
         message["more"] = True
     # dict() is for mappings that are none.
@@ -138,11 +138,11 @@ class Wire:
                 await self._writable()
 
     async def _writable(self) -> None:
-        ready = self._loop.create_future()
+        ready = asyncio.Event()
         fd = self._socket.fileno()
-        self._loop.add_writer(fd, lambda: ready.done() or ready.set_result(None))
+        self._loop.add_writer(fd, ready.set)
         try:
-            await ready
+            await ready.wait()
         finally:
             self._loop.remove_writer(fd)
 
