@@ -25,6 +25,7 @@ static const struct {
         [INSTANCE_LOG_KEY] = { "/var/lib/reeve/log.key", "/log.key" },
         [INSTANCE_OUTPUT] = { "/var/lib/reeve/output", "/output" },
         [INSTANCE_BACKUP] = { "/var/lib/reeve/backup", "/backup" },
+        [INSTANCE_LINE_LOG] = { "/var/log/reeve/tasks.log", "/tasks.log" },
         [INSTANCE_LAUNCHER_STATE] = { "/var/lib/reeve-launcher", "/launcher-state" },
         [INSTANCE_SETTINGS] = { "/etc/reeve/reeved.conf.d", "/reeved.conf.d" },
         [INSTANCE_POLICY] = { "/etc/reeve/policy.d", "/policy.d" },

@@ -14,6 +14,7 @@
  *     key of the log    /var/lib/reeve/log.key                 DIR/log.key
  *     output            /var/lib/reeve/output                  DIR/output
  *     backups           /var/lib/reeve/backup                  DIR/backup
+ *     line log          /var/log/reeve/tasks.log               DIR/tasks.log
  *     launcher's state  /var/lib/reeve-launcher                DIR/launcher-state
  *     settings          /etc/reeve/reeved.conf.d               DIR/reeved.conf.d
  *     policy            /etc/reeve/policy.d                    DIR/policy.d
@@ -44,6 +45,7 @@ typedef enum InstancePath {
         INSTANCE_LOG_KEY,
         INSTANCE_OUTPUT,
         INSTANCE_BACKUP,
+        INSTANCE_LINE_LOG,
         INSTANCE_LAUNCHER_STATE,
         INSTANCE_SETTINGS,
         INSTANCE_POLICY,

@@ -18,6 +18,7 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "daemon/bus/registry-bus.h"
+#include "daemon/lines/event-lines.h"
 #include "daemon/log/journal.h"
 #include "daemon/service/service.h"
 #include "daemon/varlink/registry-varlink.h"
@@ -31,7 +32,8 @@ struct Daemon {
         Service *service;
         VarlinkServer *server;
         RegistryVarlink *adapter;
-        RegistryBus *bus; /* NULL: not on any */
+        RegistryBus *bus;  /* NULL: not on any */
+        EventLines *lines; /* NULL: no line log is written */
         sd_event_source *hangup;
         int pid_fd; /* locked while we live */
         bool own_socket;
@@ -248,6 +250,9 @@ int daemon_new(sd_event *event, const Instance *instance, const DaemonBus *bus, 
         r = sd_event_add_signal(event, &d->hangup, SIGHUP, on_hangup, d);
         if (r < 0)
                 return reeve_error_errno(reterr, r, NULL, "cannot wait for SIGHUP");
+        if (config.settings.line_log.files > 0 &&
+            (r = event_lines_new(event, d->service, instance, &config.settings, &d->lines, reterr)) < 0)
+                return r;
         wait_for_launcher(d, event);
         r = serve(d, event, &config.settings, bus, reterr);
         if (r < 0)
@@ -275,6 +280,7 @@ Daemon *daemon_free(Daemon *d)
         sd_event_source_disable_unref(d->hangup);
         registry_bus_stop(d->bus);
         varlink_server_free(d->server);
+        event_lines_free(d->lines);
         service_free(d->service);
         registry_bus_free(d->bus);
         registry_varlink_free(d->adapter);

@@ -159,6 +159,12 @@ static int copy_filter(ServiceMonitor *m, const MonitorRequest *q)
         return 0;
 }
 
+int64_t service_last_event(const Service *s)
+{
+        assert(s);
+        return s->last_event;
+}
+
 int service_monitor(Service *s, const MonitorRequest *request, service_event_t callback, void *userdata,
                     ServiceMonitor **ret, ReeveError *reterr)
 {

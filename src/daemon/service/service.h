@@ -302,6 +302,9 @@ typedef struct ServiceEvent {
         const TaskRow *task; /* of task.usage: the task as it is; else NULL */
 } ServiceEvent;
 
+/* The number of the last one. */
+int64_t service_last_event(const Service *s);
+
 typedef struct MonitorRequest {
         int64_t since;         /* events after this number; -1: from now on */
         const char *task_id;   /* borrowed; NULL: any */

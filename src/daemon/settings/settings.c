@@ -21,6 +21,7 @@ const Settings settings_default = {
         .output = { .cap_bytes = UINT64_C(64) << 20 },
         .grace_usec = 5 * USEC_PER_SEC,
         .backup = { .interval_usec = USEC_PER_DAY, .keep = 3 },
+        .line_log = { .max_bytes = UINT64_C(16) << 20, .files = 4 },
         .limits = { .tasks_per_uid = 1000, .connections = 1024 },
 };
 
@@ -47,6 +48,14 @@ static const YamlField backup_fields[] = {
         { NULL },
 };
 
+static const YamlField line_log_fields[] = {
+        { "size", YAML_FIELD_BYTES, offsetof(Settings, line_log.max_bytes), 64 << 10, UINT64_C(1) << 40,
+          .or_infinity = true, .text = "size at which a file of the line log is renamed" },
+        { "files", YAML_FIELD_U32, offsetof(Settings, line_log.files), 0, 100,
+          .text = "files of the line log that are kept" },
+        { NULL },
+};
+
 static const YamlField limits_fields[] = {
         { "tasks_per_uid", YAML_FIELD_U32, offsetof(Settings, limits.tasks_per_uid), 1, 1000000,
           .text = "tasks of one owner that have not ended" },
@@ -61,6 +70,7 @@ const YamlField settings_fields[] = {
         { "grace", YAML_FIELD_SPAN, offsetof(Settings, grace_usec), 0, USEC_PER_HOUR,
           .text = "time between SIGTERM and SIGKILL" },
         { "backup", YAML_FIELD_MAP, .fields = backup_fields },
+        { "line_log", YAML_FIELD_MAP, .fields = line_log_fields },
         { "limits", YAML_FIELD_MAP, .fields = limits_fields },
         { NULL },
 };

@@ -23,6 +23,10 @@ typedef struct Settings {
                 uint32_t keep;
         } backup;
         struct {
+                uint64_t max_bytes; /* of a file of the line log; 0: no limit ("infinity" in the file) */
+                uint32_t files;     /* 0: no line log */
+        } line_log;
+        struct {
                 uint32_t tasks_per_uid; /* that have not ended, for each owner but root */
                 uint32_t connections;
         } limits;

@@ -58,6 +58,8 @@ static void assert_defaults(const Settings *s)
         assert_int_equal(s->grace_usec, d->grace_usec);
         assert_int_equal(s->backup.interval_usec, d->backup.interval_usec);
         assert_int_equal(s->backup.keep, d->backup.keep);
+        assert_int_equal(s->line_log.max_bytes, d->line_log.max_bytes);
+        assert_int_equal(s->line_log.files, d->line_log.files);
         assert_int_equal(s->limits.tasks_per_uid, d->limits.tasks_per_uid);
         assert_int_equal(s->limits.connections, d->limits.connections);
 }
