@@ -48,7 +48,7 @@ def a_task_of_alice(on, c):
         call(c, "CancelTask", task, "")
 
 
-ACTS = [("SignalTask", 15), ("FreezeTask",), ("ThawTask",), ("CancelTask", "")]
+ACTS = [("SignalTask", 15), ("FreezeTask",), ("ThawTask",), ("ExtendTask", 1000000), ("CancelTask", "")]
 
 
 @pytest.mark.parametrize("method, rest", [(a[0], a[1:]) for a in ACTS])

@@ -223,6 +223,69 @@ static void test_events(void **state)
         journal_task_event(NULL, &t, "task.created");
 }
 
+static void test_steps_of_a_ladder(void **state)
+{
+        static const struct {
+                JournalStep step;
+                const char *id, *message, *priority, *number, *error;
+        } told[] = {
+                { { .number = 1, .what = "notify", .state = "done", .lateness_usec = 7, .is_warning = true },
+                  "d3051140d0ee455f91f9daa04f31ee19",
+                  "units_gate_1: step 1 (notify) of its ladder: done",
+                  "5",
+                  "1",
+                  NULL },
+                { { .what = "deadline", .state = "done", .lateness_usec = 7 },
+                  "bb1d15dd3dbc4686bb13d33b77496a59",
+                  "units_gate_1 missed its deadline",
+                  "4",
+                  NULL,
+                  NULL },
+                { { .number = 16, .what = "signal", .state = "failed", .lateness_usec = 7, .message = "no" },
+                  "8fed4a59b4514510960623fbf1166b6e",
+                  "units_gate_1: step 16 (signal) of its ladder: failed",
+                  "5",
+                  "16",
+                  "no" },
+        };
+        Fixture *f = *state;
+        TaskRow t = example();
+        char entry[8192];
+
+        for (size_t i = 0; i < ELEMENTSOF(told); i++) {
+                journal_ladder_step(f->journal, &t, &told[i].step);
+                ssize_t n = receive(f, entry, sizeof(entry));
+                assert_true(n > 0);
+                assert_field(entry, (size_t)n, "MESSAGE_ID", told[i].id);
+                assert_field(entry, (size_t)n, "MESSAGE", told[i].message);
+                assert_field(entry, (size_t)n, "PRIORITY", told[i].priority);
+                assert_field(entry, (size_t)n, "REEVE_TASK_ID", "units_gate_1");
+                assert_field(entry, (size_t)n, "REEVE_STEP", told[i].number);
+                assert_field(entry, (size_t)n, "REEVE_STEP_DO", told[i].step.what);
+                assert_field(entry, (size_t)n, "REEVE_STEP_STATE", told[i].step.state);
+                assert_field(entry, (size_t)n, "REEVE_LATENESS_USEC", "7");
+                assert_field(entry, (size_t)n, "REEVE_ERROR", told[i].error);
+        }
+        journal_ladder_step(NULL, &t, &told[0].step);
+}
+
+static void test_what_is_stuck(void **state)
+{
+        Fixture *f = *state;
+        TaskRow t = example();
+        char entry[8192];
+
+        journal_task_stuck(f->journal, &t, "idle", 90 * USEC_PER_SEC);
+        ssize_t n = receive(f, entry, sizeof(entry));
+        assert_true(n > 0);
+        assert_field(entry, (size_t)n, "MESSAGE_ID", "6c1e7f0a8e5d4b7f9a3c52d1e4b6f870");
+        assert_field(entry, (size_t)n, "MESSAGE", "units_gate_1 is stuck: idle for 1min 30s");
+        assert_field(entry, (size_t)n, "PRIORITY", "4");
+        assert_field(entry, (size_t)n, "REEVE_STUCK_RULE", "idle");
+        assert_field(entry, (size_t)n, "REEVE_STUCK_USEC", "90000000");
+        journal_task_stuck(NULL, &t, "idle", 1);
+}
+
 static void test_what_could_not_be_stored(void **state)
 {
         Fixture *f = *state;
@@ -354,6 +417,8 @@ int main(void)
                 cmocka_unit_test_setup_teardown(test_end_of_a_task, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_each_end_has_its_id, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_steps_of_a_ladder, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_what_is_stuck, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_what_could_not_be_stored, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_events_leave_room_for_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_slow_journal_loses_nothing, setup, teardown),
