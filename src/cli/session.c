@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Errors go to stderr as one line that begins with the program's name and the field at fault; the exit status is that
- * of the one error table, so that scripts can tell "no such task" (66) from "try again later" (75).
- *
- * A verb about several tasks goes on after a failure: whoever cancels ten tasks, one of which has just ended, wants the
- * other nine cancelled. The first failure decides about the exit status. */
+ * of the one error table, so that scripts can tell "no such task" (66) from "try again later" (75). What verbs know of the
+ * registry they know by libreeve, as any other program. */
 
 #include "cli/session.h"
 
@@ -52,24 +50,4 @@ int session_call(ReeveConnection *c, const char *method, json_t *parameters, jso
                                              "an argument is not valid UTF-8, or memory is short");
         json_decref(parameters);
         return r < 0 ? session_error(&error) : 0;
-}
-
-int session_call_each(const char *method, const char **ids, size_t n_ids, json_t *more)
-{
-        _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
-
-        int status = session_connect(&c);
-        if (status != 0)
-                return status;
-        for (size_t i = 0; i < n_ids; i++) {
-                json_t *parameters = json_pack("{s:s}", "task_id", ids[i]);
-                if (parameters && more && json_object_update(parameters, more) < 0) {
-                        json_decref(parameters);
-                        parameters = NULL;
-                }
-                int s = session_call(c, method, parameters, NULL);
-                if (status == 0)
-                        status = s;
-        }
-        return status;
 }

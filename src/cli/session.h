@@ -18,7 +18,3 @@ int session_connect(ReeveConnection **ret);
 /* Calls a method. Steals `parameters` (NULL: memory was short while they were made). *ret (may be NULL) is the
  * caller's. Returns 0 or the exit status, having said what went wrong. */
 int session_call(ReeveConnection *c, const char *method, json_t *parameters, json_t **ret);
-
-/* Connects and calls a method about each of the ids, with {"task_id": ID} and the fields of `more` (borrowed, may be
- * NULL); goes on after a failure. Returns 0, or the exit status of the first failure. */
-int session_call_each(const char *method, const char **ids, size_t n_ids, json_t *more);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The verbs that do something to tasks and have nothing to show: signal, cancel, freeze, thaw, hold, release,
- * extend. They are silent when
- * all went well. With several ids each gets its turn, whatever happened to the others; the exit status is that of
+ * extend. They are silent when all went well. With several ids each gets its turn, whatever happened to the others; the exit status is that of
  * the first failure. They share this file because each is one call.
  *
  * Who may do what to whose tasks is reeved's decision; nothing is checked here but what it could not understand. */
@@ -14,7 +13,7 @@
 #include "basic/parse.h"
 #include "cli/session.h"
 #include "cli/verb.h"
-#include "common/json/json.h"
+#include "reeve/query.h"
 
 typedef struct PlainOptions {
         CommonOptions common;
@@ -33,6 +32,11 @@ static const Option signal_options[] = {
         COMMON_OPTIONS(SignalOptions),
 };
 
+typedef struct SignalCall {
+        int number;
+        bool whole;
+} SignalCall;
+
 typedef struct CancelOptions {
         CommonOptions common;
         const char *reason;
@@ -44,51 +48,105 @@ static const Option cancel_options[] = {
         COMMON_OPTIONS(CancelOptions),
 };
 
+/* ---- what is done to one task ---- */
+
+static int signal_one(ReeveConnection *c, const char *id, const void *data, ReeveError *reterr)
+{
+        const SignalCall *call = data;
+
+        return reeve_signal(c, id, call->number, call->whole, reterr);
+}
+
+static int cancel_one(ReeveConnection *c, const char *id, const void *data, ReeveError *reterr)
+{
+        const CancelOptions *o = data;
+
+        return reeve_cancel(c, id, o->reason, reterr);
+}
+
+static int freeze_one(ReeveConnection *c, const char *id, const void *data, ReeveError *reterr)
+{
+        return reeve_freeze(c, id, reterr);
+}
+
+static int thaw_one(ReeveConnection *c, const char *id, const void *data, ReeveError *reterr)
+{
+        return reeve_thaw(c, id, reterr);
+}
+
+static int hold_one(ReeveConnection *c, const char *id, const void *data, ReeveError *reterr)
+{
+        return reeve_hold(c, id, reterr);
+}
+
+static int release_one(ReeveConnection *c, const char *id, const void *data, ReeveError *reterr)
+{
+        return reeve_release(c, id, reterr);
+}
+
+static int extend_one(ReeveConnection *c, const char *id, const void *data, ReeveError *reterr)
+{
+        const usec_t *by = data;
+
+        return reeve_extend(c, id, *by, reterr);
+}
+
+typedef int (*act_t)(ReeveConnection *c, const char *id, const void *data, ReeveError *reterr);
+
+/* Goes on after a failure: whoever cancels ten tasks, one of which has just ended, wants the other nine cancelled. */
+static int each(const char **ids, size_t n, act_t act, const void *data)
+{
+        _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
+
+        int status = session_connect(&c);
+        if (status != 0)
+                return status;
+        for (size_t i = 0; i < n; i++) {
+                ReeveError error = REEVE_ERROR_NULL;
+                int s = act(c, ids[i], data, &error) < 0 ? session_error(&error) : 0;
+                if (status == 0)
+                        status = s;
+        }
+        return status;
+}
+
+/* ---- verbs ---- */
+
 static int send_signal(const char **args, size_t n_args, const void *options)
 {
         const SignalOptions *o = options;
-        int number;
+        SignalCall call = { .whole = o->whole };
 
-        if (parse_signal(args[1], &number) < 0) {
+        if (parse_signal(args[1], &call.number) < 0) {
                 fprintf(stderr, "reeve: signal: '%s' is no signal (TERM, SIGTERM, 15)\n", args[1]);
                 return EX_USAGE;
         }
-        _cleanup_json_ json_t *more = json_pack("{s:i}", "signal", number);
-        if (o->whole && json_set_bool(more, "whole", true) < 0)
-                return EX_OSERR;
-        return session_call_each("Signal", args, 1, more);
+        return each(args, 1, signal_one, &call);
 }
 
 static int cancel(const char **args, size_t n_args, const void *options)
 {
-        const CancelOptions *o = options;
-        _cleanup_json_ json_t *more = json_object();
-
-        if (json_set_string(more, "reason", o->reason) < 0) {
-                fprintf(stderr, "reeve: --reason: the text is not valid UTF-8\n");
-                return EX_USAGE;
-        }
-        return session_call_each("Cancel", args, n_args, more);
+        return each(args, n_args, cancel_one, options);
 }
 
 static int freeze(const char **args, size_t n_args, const void *options)
 {
-        return session_call_each("Freeze", args, n_args, NULL);
+        return each(args, n_args, freeze_one, NULL);
 }
 
 static int thaw(const char **args, size_t n_args, const void *options)
 {
-        return session_call_each("Thaw", args, n_args, NULL);
+        return each(args, n_args, thaw_one, NULL);
 }
 
 static int hold(const char **args, size_t n_args, const void *options)
 {
-        return session_call_each("Hold", args, n_args, NULL);
+        return each(args, n_args, hold_one, NULL);
 }
 
 static int release(const char **args, size_t n_args, const void *options)
 {
-        return session_call_each("Release", args, n_args, NULL);
+        return each(args, n_args, release_one, NULL);
 }
 
 static int extend(const char **args, size_t n_args, const void *options)
@@ -99,8 +157,7 @@ static int extend(const char **args, size_t n_args, const void *options)
                 fprintf(stderr, "reeve: extend: '%s' is no time span (30s, 10min, 2h)\n", args[1]);
                 return EX_USAGE;
         }
-        _cleanup_json_ json_t *more = json_pack("{s:I}", "by_usec", (json_int_t)by);
-        return session_call_each("Extend", args, 1, more);
+        return each(args, 1, extend_one, &by);
 }
 
 const Verb verb_signal = {

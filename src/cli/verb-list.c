@@ -21,6 +21,7 @@
 #include "cli/verb.h"
 #include "common/clock.h"
 #include "common/json/json.h"
+#include "reeve/query.h"
 
 #define DEFAULT_LIMIT 30
 #define PAGE_LIMIT    UINT64_C(1000)
@@ -69,48 +70,42 @@ static const TableColumn list_columns[] = {
         { "TITLE", 0.2, SCOLS_FL_TRUNC, column_title },
 };
 
-/* The filters as parameters; NULL when an argument is not UTF-8 or memory is short. */
-static json_t *make_parameters(const ListOptions *o)
+/* What the options leave. *ret_owner is what the filter points to. */
+static ReeveFilter make_filter(const ListOptions *o, uid_t *ret_owner)
 {
-        _cleanup_json_ json_t *p = json_object();
-
-        if (json_set_string(p, "status", o->status) < 0 ||
-            json_set_string(p, "subsystem", o->subsystem) < 0 ||
-            json_set_string(p, "task_type", o->type) < 0 ||
-            json_set_string(p, "created_by", o->created_by) < 0)
-                return NULL;
-        if (o->mine && json_set_integer(p, "owner_uid", geteuid()) < 0)
-                return NULL;
-        if (o->uid.set && json_set_integer(p, "owner_uid", (int64_t)o->uid.value) < 0)
-                return NULL;
-        if (o->since > 0 && json_set_integer(p, "since", (int64_t)o->since) < 0)
-                return NULL;
-        return TAKE_PTR(p);
+        *ret_owner = o->uid.set ? (uid_t)o->uid.value : geteuid();
+        return (ReeveFilter){
+                .status = o->status,
+                .subsystem = o->subsystem,
+                .task_type = o->type,
+                .created_by = o->created_by,
+                .owner = o->mine || o->uid.set ? ret_owner : NULL,
+                .since_usec = o->since,
+        };
 }
 
 /* Fetches up to `limit` tasks, page by page, into an array. *ret_more: there are older ones. */
-static int fetch(json_t *parameters, uint64_t limit, json_t **ret, bool *ret_more)
+static int fetch(ReeveFilter filter, uint64_t limit, json_t **ret, bool *ret_more)
 {
         _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
         _cleanup_json_ json_t *tasks = json_array();
-        const char *cursor = NULL;
+        _cleanup_free_ char *cursor = NULL;
+        ReeveError error = REEVE_ERROR_NULL;
 
         int status = session_connect(&c);
+        if (status != 0)
+                return status;
         do {
-                _cleanup_json_ json_t *reply = NULL;
-                uint64_t left = limit - json_array_size(tasks);
+                _cleanup_json_ json_t *page = NULL;
+                _cleanup_free_ char *last = cursor;
 
-                if (status == 0 && json_set_integer(parameters, "limit", (int64_t)MIN(left, PAGE_LIMIT)) < 0)
-                        status = EX_OSERR;
-                if (status == 0)
-                        status = session_call(c, "List", json_incref(parameters), &reply);
-                if (status != 0)
-                        return status;
-                if (json_array_extend(tasks, json_object_get(reply, "tasks")) < 0)
+                filter.limit = (unsigned)MIN(limit - json_array_size(tasks), PAGE_LIMIT);
+                filter.cursor = last;
+                cursor = NULL;
+                if (reeve_list(c, &filter, &page, &cursor, &error) < 0)
+                        return session_error(&error);
+                if (json_array_extend(tasks, page) < 0)
                         return EX_PROTOCOL;
-                cursor = json_get_string(reply, "cursor");
-                if (json_set_string(parameters, "cursor", cursor) < 0)
-                        return EX_OSERR;
         } while (cursor && json_array_size(tasks) < limit);
 
         *ret_more = cursor != NULL;
@@ -149,15 +144,12 @@ static int print_table(const json_t *tasks, bool more, const ListOptions *o)
 static int list(const char **args, size_t n_args, const void *options)
 {
         const ListOptions *o = options;
-        _cleanup_json_ json_t *parameters = make_parameters(o), *tasks = NULL;
-        bool more;
+        _cleanup_json_ json_t *tasks = NULL;
+        bool more = false;
+        uid_t owner;
 
-        if (!parameters) {
-                fprintf(stderr, "reeve: an argument is not valid UTF-8\n");
-                return EX_USAGE;
-        }
         uint64_t limit = o->all ? UINT64_MAX : o->limit.set ? o->limit.value : DEFAULT_LIMIT;
-        int status = fetch(parameters, limit, &tasks, &more);
+        int status = fetch(make_filter(o, &owner), limit, &tasks, &more);
         if (status != 0)
                 return status;
         return o->common.json != JSON_MODE_OFF ? json_print(o->common.json, tasks)

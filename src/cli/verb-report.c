@@ -6,7 +6,7 @@
  *     reeve update --progress=50% --metric=epochs_completed=3 "$id"
  *     reeve complete --used=cpu_seconds=12.5 "$id"
  *
- * Each is one call, so they share this file. Nobody is watched: the process that calls is over at once, and which of those above it is
+ * Each is one call, which outlives a registry that is replaced meanwhile. Nobody is watched: the process that calls is over at once, and which of those above it is
  * the one that works, only the script knows; --heartbeat notices when it says nothing more.
  *
  * `complete` says what became of the task by its exit status as well, for policy may demand more than the word of the script: 1
@@ -25,6 +25,7 @@
 #include "cli/value.h"
 #include "cli/verb.h"
 #include "common/json/json.h"
+#include "reeve/report.h"
 
 #define EXIT_NOT_COMPLETED 1
 
@@ -115,83 +116,53 @@ static const Option fail_options[] = {
 
 /* ---- start ---- */
 
-static int set_object(json_t *o, const char *key, const char *option, const char *text, ReeveError *e)
+/* An object that an option has; *ret stays NULL without one. */
+static int parse_object(const char *option, const char *text, json_t **ret, ReeveError *e)
 {
-        json_t *value;
-
         if (!text)
                 return 0;
-        int r = parse_metadata(text, &value, e);
-        if (r < 0) {
+        int r = parse_metadata(text, ret, e);
+        if (r < 0)
                 snprintf(e->field, sizeof(e->field), "%s", option);
-                return r;
-        }
-        return json_object_set_new(o, key, value) < 0 ? reeve_error_errno(e, ENOMEM, NULL, "cannot ask") : 0;
+        return r;
 }
 
-static int set_text(json_t *o, const char *key, const char *text, ReeveError *e)
+static int print_task(const json_t *task, JsonMode mode)
 {
-        if (json_set_string(o, key, text) >= 0)
-                return 0;
-        return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, key, "the text is not valid UTF-8");
-}
-
-static int start_parameters(json_t *o, const StartOptions *s, ReeveError *e)
-{
-        int r;
-
-        if ((r = set_text(o, "task_id", s->id, e)) < 0 ||
-            (r = set_text(o, "subsystem", s->subsystem ?: "user", e)) < 0 ||
-            (r = set_text(o, "task_type", s->type ?: "task", e)) < 0 ||
-            (r = set_text(o, "title", s->title, e)) < 0 ||
-            (r = set_text(o, "description", s->description, e)) < 0 ||
-            (r = set_text(o, "created_by", s->created_by, e)) < 0 ||
-            (r = set_text(o, "sla", s->sla, e)) < 0 ||
-            (r = set_object(o, "metadata", "--metadata", s->metadata, e)) < 0)
-                return r;
-        if ((s->priority > 0 && json_set_integer(o, "priority", s->priority) < 0) ||
-            (s->heartbeat > 0 && json_set_integer(o, "heartbeat_usec", (int64_t)s->heartbeat) < 0) ||
-            (s->pending && json_set_bool(o, "pending", true) < 0))
-                return reeve_error_errno(e, ENOMEM, NULL, "cannot ask");
-        return 0;
-}
-
-/* Calls, and prints the task where that was asked for. `ret` NULL: nobody wants the reply. */
-static int ask(const char *method, json_t *parameters, JsonMode mode, json_t **ret)
-{
-        _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
-        _cleanup_json_ json_t *reply = NULL;
-
-        int status = session_connect(&c);
-        if (status != 0) {
-                json_decref(parameters);
-                return status;
-        }
-        status = session_call(c, method, parameters, &reply);
-        if (status != 0)
-                return status;
-        json_t *task = json_object_get(reply, "task");
-        if (mode != JSON_MODE_OFF && task)
-                status = json_print(mode, task);
-        if (ret)
-                *ret = json_incref(task);
-        return status;
+        return mode == JSON_MODE_OFF || !task ? 0 : json_print(mode, task);
 }
 
 static int start(const char **args, size_t n_args, const void *options)
 {
+        _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
+        _cleanup_json_ json_t *metadata = NULL, *task = NULL;
         const StartOptions *o = options;
-        _cleanup_json_ json_t *parameters = json_object(), *task = NULL;
         ReeveError error = REEVE_ERROR_NULL;
+        char id[REEVE_TASK_ID_SIZE];
 
-        if (!parameters)
-                return EX_OSERR;
-        if (start_parameters(parameters, o, &error) < 0)
+        if (parse_object("--metadata", o->metadata, &metadata, &error) < 0)
                 return session_error(&error);
-        int status = ask("Start", TAKE_PTR(parameters), o->common.json, &task);
-        if (status != 0 || o->common.json != JSON_MODE_OFF)
+        ReeveStart s = {
+                .task_id = o->id,
+                .subsystem = o->subsystem ?: "user",
+                .task_type = o->type ?: "task",
+                .title = o->title,
+                .description = o->description,
+                .created_by = o->created_by,
+                .priority = o->priority,
+                .sla = o->sla,
+                .metadata = metadata,
+                .pending = o->pending,
+                .heartbeat_usec = o->heartbeat,
+        };
+        int status = session_connect(&c);
+        if (status != 0)
                 return status;
-        return puts(json_get_string(task, "task_id") ?: "") == EOF || fflush(stdout) == EOF ? EX_IOERR : 0;
+        if (reeve_start(c, &s, id, &task, &error) < 0)
+                return session_error(&error);
+        if (o->common.json != JSON_MODE_OFF)
+                return print_task(task, o->common.json);
+        return puts(id) == EOF || fflush(stdout) == EOF ? EX_IOERR : 0;
 }
 
 /* ---- update, complete, fail ---- */
@@ -206,86 +177,138 @@ static int parse_real(const char *text, const char *suffix, double *ret)
         return end == text || !streq(end, suffix) || !isfinite(*ret) ? -EINVAL : 0;
 }
 
-static int set_numbers(json_t *o, const char *key, const char *option, const char **list, ReeveError *e)
+static int parse_progress(const char *text, double *ret, ReeveError *e)
 {
-        double value;
-
-        if (!list || !list[0])
+        if (parse_real(text, "%", ret) >= 0) {
+                *ret /= 100;
                 return 0;
-        json_t *numbers = json_object();
-        if (!numbers || json_object_set_new(o, key, numbers) < 0)
+        }
+        if (parse_real(text, "", ret) >= 0)
+                return 0;
+        return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "--progress",
+                               "'%.64s' is neither a number from 0 to 1 nor a percentage", text);
+}
+
+static void free_numbers(ReeveNumber **numbers)
+{
+        for (ReeveNumber *n = *numbers; n && n->name; n++)
+                free((char *)n->name);
+        free(*numbers);
+}
+
+/* NAME=NUMBER of each; *ret stays NULL without any. */
+static int parse_numbers(const char *option, const char **list, ReeveNumber **ret, ReeveError *e)
+{
+        _cleanup_(free_numbers) ReeveNumber *numbers = NULL;
+        size_t n = 0;
+
+        while (list && list[n])
+                n++;
+        if (n == 0)
+                return 0;
+        numbers = NEW0(ReeveNumber, n + 1);
+        if (!numbers)
                 return reeve_error_errno(e, ENOMEM, NULL, "cannot ask");
-        for (size_t i = 0; list[i]; i++) {
+        for (size_t i = 0; i < n; i++) {
                 const char *equals = strchr(list[i], '=');
-                if (!equals || equals == list[i] || parse_real(equals + 1, "", &value) < 0)
+                if (!equals || equals == list[i] || parse_real(equals + 1, "", &numbers[i].value) < 0)
                         return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, option,
                                                "'%.64s' is not of the form NAME=NUMBER", list[i]);
-                _cleanup_free_ char *name = strndup(list[i], (size_t)(equals - list[i]));
-                if (!name || json_set_real(numbers, name, value) < 0)
-                        return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, option,
-                                               "the name is not valid UTF-8");
+                numbers[i].name = strndup(list[i], (size_t)(equals - list[i]));
+                if (!numbers[i].name)
+                        return reeve_error_errno(e, ENOMEM, NULL, "cannot ask");
         }
+        *ret = TAKE_PTR(numbers);
         return 0;
 }
 
-static int set_progress(json_t *o, const char *text, ReeveError *e)
-{
-        double value;
+/* What options say in words, read; ours to free. */
+typedef struct Said {
+        ReeveNumber *metrics, *used;
+        json_t *metadata, *result;
+        double progress;
+} Said;
 
-        if (!text)
-                return 0;
-        if (parse_real(text, "%", &value) >= 0)
-                value /= 100;
-        else if (parse_real(text, "", &value) < 0)
-                return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "--progress",
-                                       "'%.64s' is neither a number from 0 to 1 nor a percentage", text);
-        return json_set_real(o, "progress", value) < 0 ? reeve_error_errno(e, ENOMEM, NULL, "cannot ask")
-                                                       : 0;
+static void said_done(Said *s)
+{
+        free_numbers(&s->metrics);
+        free_numbers(&s->used);
+        json_decref(s->metadata);
+        json_decref(s->result);
 }
 
-/* What this method does not take is not in its options, so it is not there. */
-static int report_parameters(json_t *o, const char *task_id, const ReportOptions *s, ReeveError *e)
+static int parse_said(const ReportOptions *o, Said *s, ReeveError *e)
 {
         int r;
 
-        if (s->verified && s->not_verified)
+        if (o->verified && o->not_verified)
                 return reeve_error_set(e, REEVE_ERROR_INVALID_ARGUMENT, "--not-verified",
                                        "is the contrary of --verified");
-        if ((r = set_text(o, "task_id", task_id, e)) < 0 ||
-            (r = set_text(o, "message", s->message, e)) < 0 || (r = set_progress(o, s->progress, e)) < 0 ||
-            (r = set_numbers(o, "ml_metrics", "--metric", s->metrics, e)) < 0 ||
-            (r = set_numbers(o, "resource_usage", "--used", s->used, e)) < 0 ||
-            (r = set_object(o, "metadata", "--metadata", s->metadata, e)) < 0 ||
-            (r = set_object(o, "result_metadata", "--result", s->result, e)) < 0)
+        if ((o->progress && (r = parse_progress(o->progress, &s->progress, e)) < 0) ||
+            (r = parse_numbers("--metric", o->metrics, &s->metrics, e)) < 0 ||
+            (r = parse_numbers("--used", o->used, &s->used, e)) < 0 ||
+            (r = parse_object("--metadata", o->metadata, &s->metadata, e)) < 0)
                 return r;
-        if ((s->step.set && json_set_integer(o, "step", (int64_t)s->step.value) < 0) ||
-            ((s->verified || s->not_verified) && json_set_bool(o, "verification_passed", s->verified) < 0))
-                return reeve_error_errno(e, ENOMEM, NULL, "cannot ask");
-        return 0;
-}
-
-static int report(const char *method, const char *task_id, const ReportOptions *o, json_t **ret_task)
-{
-        _cleanup_json_ json_t *parameters = json_object();
-        ReeveError error = REEVE_ERROR_NULL;
-
-        if (!parameters)
-                return EX_OSERR;
-        if (report_parameters(parameters, task_id, o, &error) < 0)
-                return session_error(&error);
-        return ask(method, TAKE_PTR(parameters), o->common.json, ret_task);
+        return parse_object("--result", o->result, &s->result, e);
 }
 
 static int update(const char **args, size_t n_args, const void *options)
 {
-        return report("Update", args[0], options, NULL);
+        _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
+        _cleanup_(said_done) Said said = { 0 };
+        const ReportOptions *o = options;
+        ReeveError error = REEVE_ERROR_NULL;
+
+        if (parse_said(o, &said, &error) < 0)
+                return session_error(&error);
+        ReeveUpdate u = {
+                .progress = o->progress ? &said.progress : NULL,
+                .message = o->message,
+                .resource = said.used,
+                .metrics = said.metrics,
+                .step = o->step.set ? &o->step.value : NULL,
+                .metadata = said.metadata,
+        };
+        int status = session_connect(&c);
+        if (status != 0)
+                return status;
+        return reeve_update(c, args[0], &u, &error) < 0 ? session_error(&error) : 0;
+}
+
+typedef int (*end_t)(ReeveConnection *c, const char *task_id, const ReeveEnd *end, json_t **ret_task,
+                     ReeveError *reterr);
+
+/* Reports an end by one of the two, and gives the task as it then is. */
+static int end(end_t how, const char *task_id, const ReportOptions *o, json_t **ret_task)
+{
+        _cleanup_(reeve_disconnectp) ReeveConnection *c = NULL;
+        _cleanup_(said_done) Said said = { 0 };
+        ReeveError error = REEVE_ERROR_NULL;
+
+        if (parse_said(o, &said, &error) < 0)
+                return session_error(&error);
+        ReeveEnd e = {
+                .message = o->message,
+                .verified = o->verified       ? REEVE_VERIFIED_PASSED
+                            : o->not_verified ? REEVE_VERIFIED_FAILED
+                                              : REEVE_VERIFIED_UNSAID,
+                .resource = said.used,
+                .metrics = said.metrics,
+                .result = said.result,
+        };
+        int status = session_connect(&c);
+        if (status != 0)
+                return status;
+        if (how(c, task_id, &e, ret_task, &error) < 0)
+                return session_error(&error);
+        return print_task(*ret_task, o->common.json);
 }
 
 static int complete(const char **args, size_t n_args, const void *options)
 {
         _cleanup_json_ json_t *task = NULL;
 
-        int status = report("Complete", args[0], options, &task);
+        int status = end(reeve_complete, args[0], options, &task);
         const char *became = json_get_string(task, "status");
         if (status != 0 || (became && streq(became, "completed")))
                 return status;
@@ -296,11 +319,12 @@ static int complete(const char **args, size_t n_args, const void *options)
 
 static int fail(const char **args, size_t n_args, const void *options)
 {
+        _cleanup_json_ json_t *task = NULL;
         ReportOptions o = *(const ReportOptions *)options;
 
         if (!o.message)
                 o.message = "";
-        return report("Fail", args[0], &o, NULL);
+        return end(reeve_fail, args[0], &o, &task);
 }
 
 const Verb verb_start = {

@@ -271,7 +271,7 @@ class Act(Case):
         for args in (("signal", "a", "TERM"), ("signal", "-w", "a", "9"), ("cancel", "--reason=why", "a", "b"),
                      ("freeze", "a"), ("thaw", "a")):
             self.assertEqual(self.reeve(*args), ("", ""))
-        self.assertEqual(self.calls("Signal"), [{"task_id": "a", "signal": 15},
+        self.assertEqual(self.calls("Signal"), [{"task_id": "a", "signal": 15, "whole": False},
                                                 {"task_id": "a", "signal": 9, "whole": True}])
         self.assertEqual(self.calls("Cancel"), [{"task_id": i, "reason": "why"} for i in "ab"])
         self.assertEqual(self.calls("Freeze"), [{"task_id": "a"}])
@@ -504,11 +504,12 @@ class Report(Case):
 
     def test_start(self):
         self.serve(Start=[{"replies": [{"task": self.TASK}]}])
-        self.assertEqual(self.reeve("start"), ("t1\n", ""))
+        made, _ = self.reeve("start")
+        self.assertRegex(made, r"\Auser_task_[0-9a-z]{12}\n\Z")
         self.assertEqual(self.reeve(
             "start", "-S", "ml", "-T", "train", "--title=T", "--description=D", "--created-by=C", "--id=t1", "--priority=7",
             '--metadata={"a": [1]}', "--sla=1h", "--heartbeat=5min", "--pending"), ("t1\n", ""))
-        self.assertEqual(self.calls("Start"), [{"subsystem": "user", "task_type": "task"}, {
+        self.assertEqual(self.calls("Start"), [{"task_id": made.strip(), "subsystem": "user", "task_type": "task"}, {
             "task_id": "t1", "subsystem": "ml", "task_type": "train", "title": "T", "description": "D", "created_by": "C",
             "priority": 7, "metadata": {"a": [1]}, "sla": "1h", "heartbeat_usec": 300000000, "pending": True}])
         self.assertEqual(json.loads(self.reeve("start", "--json=short")[0]), self.TASK)
