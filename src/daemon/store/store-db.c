@@ -5,7 +5,8 @@
  * - SQLite before 3.51.3 can corrupt a WAL when two connections write or checkpoint at the same moment. So one
  *   connection writes and checkpoints; readers are opened read-only, with wal_autocheckpoint off and
  *   NO_CKPT_ON_CLOSE, and there is no mmap.
- * - synchronous=FULL syncs the WAL at each commit: what was reported as committed survives a power cut.
+ * - synchronous=FULL syncs the WAL at each commit: what was reported as committed survives a power cut. The writer's
+ *   pages go to the log in one piece (store-vfs.c), which relies on that sync.
  * - secure_delete=ON overwrites what is deleted: specifications hold environments, and environments hold secrets.
  * - foreign_keys stay off: rows of a task are written after the task's own by one writer, a task is never renamed, and
  *   retention deletes in an order of its own. A check on each insert would buy nothing.
@@ -16,6 +17,8 @@
 #include "daemon/store/store-db.h"
 
 #include <errno.h>
+
+#include "daemon/store/store-vfs.h"
 
 #define BUSY_TIMEOUT_MSEC 5000
 
@@ -34,12 +37,13 @@
         "PRAGMA temp_store = MEMORY;"    \
         "PRAGMA trusted_schema = OFF;"
 
-static int open_with(StoreDb *db, const char *path, int flags, const char *pragmas, ReeveError *reterr)
+static int open_with(StoreDb *db, const char *path, int flags, const char *vfs, const char *pragmas,
+                     ReeveError *reterr)
 {
         *db = (StoreDb){};
 
         int rc = sqlite3_open_v2(path, &db->handle, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE,
-                                 NULL);
+                                 vfs);
         if (rc == SQLITE_OK) {
                 sqlite3_extended_result_codes(db->handle, 1);
                 sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MSEC);
@@ -83,7 +87,8 @@ int store_db_open_writer(StoreDb *db, const char *path, ReeveError *reterr)
         assert(db);
         assert(path);
 
-        int r = open_with(db, path, SQLITE_OPEN_READWRITE, WRITER_PRAGMAS, reterr);
+        const char *vfs = store_vfs_register() == SQLITE_OK ? STORE_VFS_NAME : NULL;
+        int r = open_with(db, path, SQLITE_OPEN_READWRITE, vfs, WRITER_PRAGMAS, reterr);
         if (r < 0)
                 return r;
         r = set_wal(db, path, reterr);
@@ -97,7 +102,7 @@ int store_db_open_reader(StoreDb *db, const char *path, ReeveError *reterr)
         assert(db);
         assert(path);
 
-        int r = open_with(db, path, SQLITE_OPEN_READONLY, READER_PRAGMAS, reterr);
+        int r = open_with(db, path, SQLITE_OPEN_READONLY, NULL, READER_PRAGMAS, reterr);
         if (r >= 0)
                 sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         return r;
