@@ -444,14 +444,14 @@ def test_clock_that_starts_with_the_task():
         assert (t["outcome"], t["sla_deadline"]) == ("sla", t["started_at"] + 300000), t
 
 
-def multiply(i, task, n):
-    """Makes n more rows like that of a pending task; reeved does not run."""
+def multiply(i, task, n, name):
+    """Makes n more rows like that of a task that does not run; reeved does not run."""
     with contextlib.closing(sqlite3.connect(i.path("registry.db"))) as db:
         for table in ("task_registry", "task_specs"):
             names = [r[1] for r in db.execute(f"PRAGMA table_info({table})") if r[1] not in ("seq", "task_id")]
             columns = ", ".join(names)
             db.execute(f"WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < {n}) "
-                       f"INSERT INTO {table} (task_id, {columns}) SELECT 'many-' || n.n, {columns} "
+                       f"INSERT INTO {table} (task_id, {columns}) SELECT '{name}-' || n.n, {columns} "
                        f"FROM {table}, n WHERE task_id = ?", (task,))
         db.commit()
 
@@ -463,17 +463,20 @@ def done_steps(i):
 
 def open_tasks(i):
     with database(i) as db:
-        return db.execute("SELECT count(*) FROM task_registry WHERE status = 'pending'").fetchone()[0]
+        return db.execute("SELECT count(*) FROM task_registry WHERE status IN ('pending', 'active')").fetchone()[0]
 
 
-def test_ten_thousand_pending_tasks():
-    """reeved is killed again and again while their steps come due: each is done once."""
+def test_ten_thousand_tasks():
+    """Half of them pending, half of them reported. reeved is killed again and again while their steps come due: each is done once."""
     n, deaths = 10000, 0
     policy = ladder("at: 50%, do: notify", "at: 90%, do: notify", "at: 100%, do: kill", deadline="20s", start="created")
     with instance(policy, start=False) as i:
         task = pending(i)
+        with i.connect() as c:
+            reported = c.call("Start", {"subsystem": "test", "task_type": "check"})["task"]["task_id"]
         i.kill(i.reeved)
-        multiply(i, task, n - 1)
+        multiply(i, task, n // 2 - 1, "pending")
+        multiply(i, reported, n // 2 - 1, "reported")
         with contextlib.closing(sqlite3.connect(i.path("registry.db"))) as db:
             # Their steps are spread over three seconds that begin soon.
             now, wall = time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000, time.time_ns() // 1000
@@ -486,7 +489,7 @@ def test_ten_thousand_pending_tasks():
             i.kill(i.reeved)
             deaths += 1
         i.start_reeved()
-        for task in ("many-1", f"many-{n - 1}"):
+        for task in ("pending-1", f"pending-{n // 2 - 1}", "reported-1", f"reported-{n // 2 - 1}"):
             i.wait(task)
         until(i, "all have ended", lambda: not open_tasks(i))
         with database(i) as db:

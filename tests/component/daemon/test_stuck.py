@@ -230,6 +230,12 @@ def test_what_others_see():
         seen = Person("nobody").does(w.get)["stuck"]
         assert seen["rule"] == "idle" and seen["evidence"]["window_usec"] >= 1e6
         assert not {"processes", "output"} & set(seen["evidence"]) and "state" not in seen
+        # The event is for everybody, whoever hears it; who may sees the rest in the task.
+        with w.i.connect() as c:
+            event = next(e for e in c.stream("Monitor", {"since": 0}) if e["topic"] == "task.stuck")["task"]["stuck"]
+        assert {k: v for k, v in event.items() if k != "ladder"} == {k: v for k, v in seen.items() if k != "ladder"}, event
+        mine = w.get()["stuck"]["evidence"]
+        assert mine["processes"] and "here I stand" in mine["output"], mine
         env = {"PATH": os.environ["PATH"], "REEVE_SOCKET": w.i.path("io.reeve.Registry")}
         shown = subprocess.run([REEVE, "show", "t"], env=env, check=True, capture_output=True, text=True,
                                timeout=checks.PATIENCE).stdout
