@@ -283,7 +283,7 @@ int queue_enter(Queue *q, QueueEntry *e, const QueueRequest *request)
                 .state = QUEUE_PARKED,
                 .group = g,
                 .index = PRIOQ_NONE,
-                .key = (int64_t)request->created_realtime - request->priority * (int64_t)QUEUE_AGING_USEC,
+                .key = request->created_boottime - request->priority * (int64_t)QUEUE_AGING_USEC,
                 .serial = q->next_serial++,
                 .task_type_max = request->task_type_max,
                 .subsystem_max = request->subsystem_max,

@@ -49,9 +49,9 @@ typedef struct QueueEntry {
 typedef struct QueueRequest {
         const char *subsystem, *task_type; /* borrowed for the call */
         int priority;
-        usec_t created_realtime; /* ages count in wall-clock time, so that they outlast a reboot */
-        unsigned task_type_max;  /* running at the same time; 0: no limit */
-        unsigned subsystem_max;  /* likewise */
+        int64_t created_boottime; /* below 0: before this boot. By the wall clock, who comes after it was set back would pass all */
+        unsigned task_type_max; /* running at the same time; 0: no limit */
+        unsigned subsystem_max; /* likewise */
 } QueueRequest;
 
 int queue_new(Queue **ret);

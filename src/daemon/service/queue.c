@@ -75,6 +75,17 @@ void service_queue_limit(Service *s)
 
 /* ---- in and out ---- */
 
+/* When it was created, in CLOCK_BOOTTIME. Of what comes from an earlier boot the wall clock tells the age, once. (The boot of a row is
+ * that of its last start: what was tried again since the reboot may count as younger or older than it is, and is not passed for ever.) */
+static boottime_t created_boottime(const Service *s, const TaskRow *row)
+{
+        usec_t now = clock_boottime(s->clock);
+
+        if (memcmp(row->boot_id, s->boot_id, sizeof(s->boot_id)) == 0 && row->created_boottime <= now)
+                return (boottime_t)row->created_boottime;
+        return (boottime_t)now - (boottime_t)usec_sub(clock_realtime(s->clock), row->created_realtime);
+}
+
 int service_queue_enter(Service *s, Task *t)
 {
         const TaskPolicy *p;
@@ -93,7 +104,7 @@ int service_queue_enter(Service *s, Task *t)
                             &(QueueRequest){ .subsystem = t->row.subsystem,
                                              .task_type = t->row.task_type,
                                              .priority = t->row.priority,
-                                             .created_realtime = t->row.created_realtime,
+                                             .created_boottime = created_boottime(s, &t->row),
                                              .task_type_max = p ? p->max_parallel : 0,
                                              .subsystem_max = p ? p->subsystem_max_parallel : 0 });
         if (r >= 0)

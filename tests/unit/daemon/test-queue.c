@@ -41,18 +41,18 @@ static void enter(Queue *q, QueueEntry *e, const QueueRequest *request)
 static void test_priority_then_age(void **state)
 {
         Queue *q = *state;
-        QueueRequest r = { .subsystem = "a", .task_type = "x", .priority = 5, .created_realtime = START };
+        QueueRequest r = { .subsystem = "a", .task_type = "x", .priority = 5, .created_boottime = START };
         QueueEntry old = { 0 }, young = { 0 }, urgent = { 0 }, other_type = { 0 };
 
-        r.created_realtime = START + 1;
+        r.created_boottime = START + 1;
         enter(q, &young, &r);
-        r.created_realtime = START;
+        r.created_boottime = START;
         enter(q, &old, &r);
-        r.created_realtime = START + 2;
+        r.created_boottime = START + 2;
         r.task_type = "y";
         enter(q, &other_type, &r);
         r.priority = 6;
-        r.created_realtime = START + 3;
+        r.created_boottime = START + 3;
         enter(q, &urgent, &r);
 
         assert_int_equal(queue_n_waiting(q), 4);
@@ -74,14 +74,14 @@ static void test_priority_then_age(void **state)
 static void test_nothing_starves(void **state)
 {
         Queue *q = *state;
-        QueueRequest low = { .subsystem = "a", .task_type = "x", .priority = 1, .created_realtime = START };
+        QueueRequest low = { .subsystem = "a", .task_type = "x", .priority = 1, .created_boottime = START };
         QueueRequest high = { .subsystem = "a", .task_type = "x", .priority = 10 };
         QueueEntry patient = { 0 }, before = { 0 }, after = { 0 };
 
         enter(q, &patient, &low);
-        high.created_realtime = START + 9 * QUEUE_AGING_USEC + 1;
+        high.created_boottime = START + 9 * QUEUE_AGING_USEC + 1;
         enter(q, &after, &high);
-        high.created_realtime = START + 9 * QUEUE_AGING_USEC - 1;
+        high.created_boottime = START + 9 * QUEUE_AGING_USEC - 1;
         enter(q, &before, &high);
 
         assert_ptr_equal(queue_next(q), &before);
@@ -153,14 +153,14 @@ static void test_recovered_and_retried(void **state)
                            .task_type = "x",
                            .priority = 5,
                            .task_type_max = 1,
-                           .created_realtime = START };
+                           .created_boottime = START };
         QueueEntry running = { 0 }, more = { 0 }, waiting = { 0 };
 
         assert_int_equal(queue_enter(q, &running, &r), 0);
         queue_started(q, &running);
         assert_int_equal(queue_enter(q, &more, &r), 0);
         queue_started(q, &more); /* over the limit: so it is */
-        r.created_realtime = START + 1;
+        r.created_boottime = START + 1;
         enter(q, &waiting, &r);
         assert_null(queue_next(q));
         queue_leave(q, &more);
@@ -211,7 +211,7 @@ static bool has_room(const Model *all, const Model *m, unsigned max)
 
 static int64_t model_key(const Model *m)
 {
-        return (int64_t)m->request.created_realtime - m->request.priority * (int64_t)QUEUE_AGING_USEC;
+        return m->request.created_boottime - m->request.priority * (int64_t)QUEUE_AGING_USEC;
 }
 
 static Model *model_next(Model *all, unsigned max)
@@ -237,7 +237,7 @@ static void model_enter(Queue *q, Model *m, uint64_t serial)
                 .subsystem = names[k],
                 .task_type = names[t],
                 .priority = 1 + rand() % 10,
-                .created_realtime = START + (usec_t)(rand() % 100) * USEC_PER_MINUTE,
+                .created_boottime = START + (usec_t)(rand() % 100) * USEC_PER_MINUTE,
                 .task_type_max = 1 + (unsigned)t,
                 .subsystem_max = 3 + (unsigned)k,
         };
@@ -360,7 +360,7 @@ static void test_many_types(void **state)
                                        .task_type = type,
                                        .priority = 5,
                                        .subsystem_max = 1,
-                                       .created_realtime = START + i });
+                                       .created_boottime = START + i });
         }
         for (size_t i = 0; i < n; i++) {
                 assert_ptr_equal(running = queue_next(q), all + i);
