@@ -154,8 +154,7 @@ static int ask(const Launch *x, Waiting *w)
         char unit[UNIT_NAME_SIZE], place[sizeof(x->record->cgroup)];
 
         unit_of(x->record, unit);
-        strcpy(place, x->record->cgroup);
-        *strrchr(place, '/') = '\0';
+        scope_path(x->record, "", place);
         /* "replace": a slice that is just going because nobody needed it comes back. */
         int r = systemd_start_prepare(w->l->systemd, unit, "replace", &m);
         if (r >= 0)
@@ -193,8 +192,7 @@ void scope_discard(Launcher *l, const Record *r)
 
         if (!l->systemd || !strchr(r->cgroup, '/'))
                 return;
-        strcpy(place, r->cgroup);
-        *strrchr(place, '/') = '\0';
+        scope_path(r, "", place);
         if (faccessat(l->pool.mount_fd, place, F_OK, 0) < 0)
                 return;
         unit_of(r, unit);

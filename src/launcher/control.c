@@ -248,7 +248,7 @@ static void forget(Launcher *l, const char *id, uint32_t attempt)
         if (record_phase(r) == RECORD_ENDED || memcmp(r->boot_id, l->boot_id, sizeof(l->boot_id)) != 0) {
                 /* A keeper that was killed between `ended` and its last act left its leaf, and nothing but the record
                  * knows of that. */
-                (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+                recover_remove_leaf(l, r);
                 if (task_id_ends_in(id, "check")) /* what it said was read, and it is no task */
                         unlinkat(l->output_fd, name, 0);
                 unlinkat(l->records_fd, name, 0);

@@ -67,7 +67,8 @@ static void on_signal(int signal, siginfo_t *info, void *context)
         if (signal != SIGTERM)
                 return;
         stop_wanted = 1;
-        stop_told = info->si_code == SI_USER && info->si_pid == 1;
+        if (info->si_code == SI_USER && info->si_pid == 1)
+                stop_told = 1;
 }
 
 pid_t keeper_clone(int cgroup_fd)
@@ -357,7 +358,9 @@ void keeper_run(Keeper *k)
         record_set_phase(k->record, RECORD_ENDED);
         CRASH_POINT("keeper", "ended");
         net_counters_end(k->net_fd, k->record);
-        if (k->leaf_fd >= 0)
+        /* systemd walks the tree that it stops, and kills everything in it at once when a directory goes on the way. It
+         * removes them itself in the end. */
+        if (k->leaf_fd >= 0 && !stop_told)
                 pool_remove_leaf(k->mount_fd, k->record->cgroup);
         _exit(EXIT_SUCCESS);
 }

@@ -363,11 +363,13 @@ static int open_output(Launch *x, ReeveError *reterr)
 }
 
 /* The pool may have been removed a moment ago; then it is made again. */
-static int place_failed(int error, const char *text, ReeveError *reterr)
+static int place_failed(Launcher *l, int error, const char *text, ReeveError *reterr)
 {
         reeve_error_errno(reterr, error, NULL, "%s", text);
-        if (error == -ENOENT || error == -ENODEV)
+        if (error == -ENOENT || error == -ENODEV) {
                 reterr->code = REEVE_ERROR_UNAVAILABLE;
+                pool_scope_doubt(l);
+        }
         return error;
 }
 
@@ -379,7 +381,7 @@ static int make_place(Launch *x, ReeveError *reterr)
                 r = pool_make_leaf(&x->l->pool, x->spec.uid, x->record->cgroup, &x->leaf_fd,
                                    &x->record->cgroup_id);
                 if (r < 0)
-                        return place_failed(r, "cannot make the cgroup", reterr);
+                        return place_failed(x->l, r, "cannot make the cgroup", reterr);
                 CRASH_POINT("launcher", "mkdir");
                 r = limits_apply(x->leaf_fd, x->record->cgroup, x->limits, reterr);
         }
@@ -446,7 +448,7 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
         pid_t pid = keeper_clone(l->pool.keepers_fd);
         if (pid < 0) {
                 recover_undo(l, x->record, x->name);
-                return place_failed(pid, "cannot start a keeper", reterr);
+                return place_failed(l, pid, "cannot start a keeper", reterr);
         }
         if (pid == 0)
                 keeper_run(&k);

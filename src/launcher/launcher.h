@@ -122,5 +122,8 @@ void recover_all(Launcher *l);
  * (taken) is a pidfd of its main process, -EBADF if nobody kept one. 1 if the attempt never ran, 0 otherwise. */
 int recover_record(Launcher *l, const char *name, int task_fd);
 
+/* Removes what is left of an attempt that has ended in the cgroup tree, of a scope somewhat later. */
+void recover_remove_leaf(Launcher *l, const Record *r);
+
 /* Takes back a claimed attempt: spent file, leaf, record. */
 void recover_undo(Launcher *l, const Record *r, const char *name);

@@ -343,3 +343,13 @@ int pool_scope_check(const Launcher *l, ReeveError *reterr)
         return reeve_error_set(reterr, REEVE_ERROR_UNAVAILABLE, NULL, "the pool is being made again%s%s",
                                l->pool_scope.error.text[0] ? ": " : "", l->pool_scope.error.text);
 }
+
+void pool_scope_doubt(Launcher *l)
+{
+        assert(l);
+
+        if (!l->pool_scope.path[0] || !l->pool_scope.holder)
+                return;
+        log_notice("%s has lost a part", l->pool_scope.path);
+        (void)proc_signal(sd_event_source_get_io_fd(l->pool_scope.holder), SIGKILL);
+}

@@ -24,3 +24,7 @@ void pool_scope_close(struct Launcher *l);
 
 /* Can a task be put into the pool now? Unavailable, with the reason, if not. */
 int pool_scope_check(const struct Launcher *l, ReeveError *reterr);
+
+/* Something of the pool is missing: if systemd has forgotten the scope, which it does when it could not stop it, it is made
+ * again. */
+void pool_scope_doubt(struct Launcher *l);

@@ -31,6 +31,7 @@
 
 #define ADOPTIONS_AT_ONCE    5
 #define ADOPTIONS_PAUSE_USEC USEC_PER_SEC
+#define SWEEP_USEC           USEC_PER_SEC
 
 void recover_undo(Launcher *l, const Record *r, const char *name)
 {
@@ -47,6 +48,56 @@ void recover_undo(Launcher *l, const Record *r, const char *name)
         unlinkat(l->output_fd, name, 0);
         unlinkat(l->records_fd, name, 0);
 }
+
+/* ---- what systemd forgot ---- */
+
+/* systemd removes a scope when it is empty, but tries that once. A keeper that is cloned into it at that moment, for a task
+ * that was killed with its keeper, makes it fail, and systemd forgets the scope. So what is still there a while later is
+ * removed here, and systemd, which would not notice that, is asked to stop it, should it know it yet. */
+typedef struct Sweep {
+        Launcher *l;
+        Record of; /* a copy */
+} Sweep;
+
+static int on_sweep(sd_event_source *s, uint64_t now, void *userdata)
+{
+        const Sweep *w = ASSERT_PTR(userdata);
+        char scope[sizeof(w->of.cgroup)];
+
+        scope_discard(w->l, &w->of);
+        scope_path(&w->of, "", scope);
+        (void)pool_remove_leaf(w->l->pool.mount_fd, scope);
+        return 0;
+}
+
+static void sweep_later(Launcher *l, const Record *r)
+{
+        _cleanup_(sd_event_source_unrefp) sd_event_source *s = NULL;
+
+        _cleanup_free_ Sweep *w = malloc(sizeof(*w));
+        if (!w || sd_event_add_time_relative(l->event, &s, CLOCK_MONOTONIC, SWEEP_USEC, 0, on_sweep, w) < 0)
+                return;
+        w->l = l;
+        memcpy(&w->of, r, sizeof(w->of));
+        if (sd_event_source_set_destroy_callback(s, free) < 0)
+                return;
+        TAKE_PTR(w);
+        (void)sd_event_source_set_floating(s, true);
+}
+
+void recover_remove_leaf(Launcher *l, const Record *r)
+{
+        assert(l);
+        assert(r);
+
+        if (r->backend == RECORD_BACKEND_SCOPE) {
+                if (r->flags & RECORD_FLAG_ADOPTED)
+                        sweep_later(l, r);
+        } else if (pool_scope_check(l, NULL) >= 0) /* not while systemd walks it, see keeper.c */
+                (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+}
+
+/* ---- a new keeper ---- */
 
 /* Whatever kills the keepers of a task one after the other must not keep the launcher from everything else. */
 static bool is_too_soon(const Record *r)
@@ -103,12 +154,16 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int ke
         r->adoptions++;
         r->adopted_boottime_usec = clock_boottime(clock_system());
         pid_t pid = keeper_clone(keepers_fd >= 0 ? keepers_fd : l->pool.keepers_fd);
-        if (pid == -ENODEV) /* the pool has been removed under us: its keeper needs another place */
+        if (pid == -ENODEV ||
+            pid == -ENOENT) /* it has been removed under us: the keeper needs another place */
                 pid = keeper_clone(-EBADF);
         if (pid == 0)
                 keeper_run(&k);
-        if (pid < 0)
-                return log_error_errno(pid, "cannot adopt %s", name);
+        if (pid < 0) {
+                log_error_errno(pid, "cannot adopt %s", name);
+                watch_again(l, name, ADOPTIONS_PAUSE_USEC, TAKE_FD(task_fd));
+                return pid;
+        }
         CRASH_POINT("launcher", "adopt");
         return watch_adopting(l, pid, name, TAKE_FD(task_fd));
 }
@@ -144,7 +199,7 @@ static int recover_locked(Launcher *l, Record *r, int fd, const char *name, int 
                         adopt(l, r, fd, name, TAKE_FD(*task_fd));
                 return 0;
         case RECORD_ENDED:
-                (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
+                recover_remove_leaf(l, r);
                 return 0;
         case RECORD_NEW:
         case RECORD_CLAIMED:

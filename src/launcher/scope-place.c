@@ -32,8 +32,7 @@ int scope_wait(int go_fd)
         return fd_read_full(go_fd, &go, 1) == 1 ? 0 : -ECANCELED;
 }
 
-/* The path of the scope, or of one of its leaves. */
-static void path_of(const Record *r, const char *leaf, char ret[static sizeof(r->cgroup)])
+void scope_path(const Record *r, const char *leaf, char ret[static sizeof(r->cgroup)])
 {
         const char *slash = strrchr(r->cgroup, '/');
 
@@ -50,7 +49,7 @@ int scope_enter(int mount_fd, Record *r, int *ret_leaf_fd, uint32_t *ret_control
         assert(ret_leaf_fd);
         assert(ret_controllers);
 
-        path_of(r, "", path);
+        scope_path(r, "", path);
         _cleanup_fd_ int scope_fd = pool_open_leaf(mount_fd, path);
         if (scope_fd < 0)
                 return -errno;
@@ -72,7 +71,7 @@ int scope_open_keepers(int mount_fd, const Record *r)
 {
         char path[sizeof(r->cgroup)];
 
-        path_of(r, "/keeper", path);
+        scope_path(r, "/keeper", path);
         int fd = pool_open_leaf(mount_fd, path);
         return fd < 0 ? -errno : fd;
 }

@@ -8,6 +8,9 @@
 /* Waits until systemd has put the caller into its scope; -ECANCELED if the launcher will not say so any more. */
 int scope_wait(int go_fd);
 
+/* The path of the scope of an attempt, or with `leaf` ("/keeper") of one of its leaves, relative to the mount. */
+void scope_path(const Record *r, const char *leaf, char ret[static sizeof(r->cgroup)]);
+
 /* Makes the leaves `keeper`, which the caller enters, and `task`, which is record->cgroup. Gives the descriptor of the
  * latter and the controllers that it has, and enters its inode number into the record. */
 int scope_enter(int mount_fd, Record *r, int *ret_leaf_fd, uint32_t *ret_controllers);
