@@ -107,6 +107,12 @@ static int find_range(Events *e)
         return 0;
 }
 
+/* We were cut off, because what we write to was not read; a registry that says so at once will say so again. */
+static bool was_cut_off(int r, const ReeveError *error, bool moved)
+{
+        return r < 0 && error->code == REEVE_ERROR_UNAVAILABLE && moved;
+}
+
 static int show_events(Events *e)
 {
         ReeveError error = REEVE_ERROR_NULL;
@@ -115,7 +121,8 @@ static int show_events(Events *e)
         if (status != 0 || (e->last >= 0 && e->since >= e->last))
                 return status;
         int r = stream(e, &status, &error);
-        while (r == -ECONNRESET) {
+        for (int64_t since = INT64_MIN; r == -ECONNRESET || was_cut_off(r, &error, e->since > since);) {
+                since = e->since;
                 r = reeve_reconnect(e->connection, PATIENCE_USEC, &error);
                 if (r >= 0)
                         r = stream(e, &status, &error);

@@ -189,7 +189,7 @@ static int say(VarlinkCall *call, json_t *parameters, const char *error, bool co
                 return r;
         }
         if (varlink_connection_queued(c) > VARLINK_OUTPUT_MAX) {
-                varlink_connection_cut(c);
+                varlink_connection_part(c, "more waits to be read than is kept");
                 return -ECONNRESET;
         }
         varlink_connection_touch(c);

@@ -12,7 +12,8 @@
  * that pipelines dear questions is not answered at the cost of the others), or VARLINK_OUTPUT_PAUSE bytes
  * queued nothing more is dispatched, and nothing more is read, so the socket fills and the peer's writes
  * block. Only notifications go on from there to VARLINK_OUTPUT_MAX; then the peer is cut off, as it is when
- * the kernel takes none of its output for stall_usec.
+ * the kernel takes none of its output for stall_usec. If that ends a stream the peer is told so: what waits is dropped, but for the
+ * rest of a message that was begun, and an error takes its place. He has as long again to read that.
  *
  * The end: a peer that shut down its writing side still gets its replies. One that has gone (EPOLLHUP) is
  * read to the end, so that oneway calls it left are served; its output is discarded. If it has gone while we
@@ -27,6 +28,8 @@
 #include <sys/epoll.h>
 
 #include "basic/fd.h"
+#include "common/error-table.h"
+#include "common/json/json.h"
 
 #define MESSAGES_PER_RUN 128
 
@@ -55,7 +58,7 @@ size_t varlink_connection_queued(const VarlinkConnection *c)
 
 static bool can_dispatch(const VarlinkConnection *c)
 {
-        return c->n_calls < VARLINK_PIPELINE_MAX && c->n_alone == 0 &&
+        return !c->parting && c->n_calls < VARLINK_PIPELINE_MAX && c->n_alone == 0 &&
                varlink_connection_queued(c) < VARLINK_OUTPUT_PAUSE;
 }
 
@@ -107,6 +110,47 @@ void varlink_connection_cut(VarlinkConnection *c)
         if (c->server)
                 c->server->n_cut++;
         varlink_connection_close(c);
+}
+
+static bool is_streaming(const VarlinkConnection *c)
+{
+        return !list_is_empty(&c->calls) && container_of(c->calls.next, VarlinkCall, link)->more;
+}
+
+static int add_last_words(VarlinkConnection *c, const char *why)
+{
+        const ErrorTableEntry *entry = error_table_get(REEVE_ERROR_UNAVAILABLE);
+        _cleanup_json_ json_t *reply = json_pack("{ss s{ss+}}", "error", entry->varlink, "parameters",
+                                                 "message", "cut off: ", why);
+
+        return reply ? varlink_writer_add(&c->writer, reply, NULL, 0) : -ENOMEM;
+}
+
+void varlink_connection_part(VarlinkConnection *c, const char *why)
+{
+        assert(c);
+        assert(why);
+
+        if (!c->server || c->parting || c->write_failed || !is_streaming(c)) {
+                if (c->parting)
+                        varlink_connection_close(c);
+                else
+                        varlink_connection_cut(c);
+                return;
+        }
+        _cleanup_(connection_unrefp) _unused_ VarlinkConnection *guard = connection_ref(c);
+
+        c->server->n_cut++;
+        c->parting = true;
+        c->n_calls = c->n_alone = c->held_bytes = 0;
+        list_remove(&c->writing);
+        varlink_writer_drop(&c->writer);
+        int r = add_last_words(c, why);
+        drop_calls(c);
+        if (r < 0)
+                varlink_connection_close(c);
+        else
+                varlink_connection_touch(c);
 }
 
 void varlink_connection_touch(VarlinkConnection *c)
@@ -225,6 +269,10 @@ static void settle(VarlinkConnection *c, bool blocked)
 {
         bool queued = varlink_writer_size(&c->writer) > 0;
 
+        if (c->parting && (!queued || c->write_failed)) {
+                varlink_connection_close(c);
+                return;
+        }
         if (c->eof && !c->unread && (c->write_failed || (list_is_empty(&c->calls) && !queued))) {
                 varlink_connection_close(c);
                 return;

@@ -54,6 +54,7 @@ typedef struct VarlinkWriter {
         size_t start; /* of what is not written yet */
         size_t end;
         uint64_t position; /* in the stream, of data[start] */
+        bool in_message;   /* a part of the message at data[start] has been written */
         ListLink batches;  /* VarlinkFdBatch, by position */
 } VarlinkWriter;
 
@@ -71,6 +72,9 @@ int varlink_writer_move(VarlinkWriter *w, VarlinkWriter *from);
 /* Writes until nothing is left (1) or the socket is full (0); or a negative errno of sendmsg(). Never
  * raises SIGPIPE. */
 int varlink_writer_flush(VarlinkWriter *w, int fd);
+
+/* Forgets what is queued, but for the rest of a message of which a part has been written. */
+void varlink_writer_drop(VarlinkWriter *w);
 
 static inline size_t varlink_writer_size(const VarlinkWriter *w)
 {

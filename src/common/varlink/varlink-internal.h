@@ -82,6 +82,7 @@ struct VarlinkConnection {
         bool unread;       /* the reader may have a whole message */
         bool eof;          /* the peer will send no more */
         bool write_failed; /* the peer will read no more: output is discarded */
+        bool parting;      /* nothing but its last words is to be written */
 };
 
 struct VarlinkCall {
@@ -112,6 +113,9 @@ int varlink_connection_new(VarlinkServer *s, int fd, const VarlinkPeer *peer, Va
 void varlink_connection_close(VarlinkConnection *c);
 /* As above for a peer that broke a limit: counted. */
 void varlink_connection_cut(VarlinkConnection *c);
+/* As above for one who reads too slowly: if a stream of his is open it ends with an error that says why, and what he has not begun to
+ * read is dropped; he has stall_usec for that. */
+void varlink_connection_part(VarlinkConnection *c, const char *why);
 /* Does what can be done now: dispatch, write. The connection may be closed afterwards. */
 void varlink_connection_run(VarlinkConnection *c);
 /* Has connection_run() called soon. */

@@ -297,7 +297,7 @@ static int on_stall(sd_event_source *source, uint64_t usec, void *userdata)
                         sd_event_source_set_time(source, now);
                 if (!last)
                         sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-                varlink_connection_cut(c);
+                varlink_connection_part(c, "nothing was read for too long");
                 return 0;
         }
         varlink_server_arm_stall_timer(s);

@@ -214,10 +214,33 @@ int varlink_writer_flush(VarlinkWriter *w, int fd)
                         batch_free(b);
                 w->start += (size_t)n;
                 w->position += (uint64_t)n;
+                w->in_message = w->data[w->start - 1] != '\0';
         }
 
         free(w->data);
         w->data = NULL;
         w->room = w->start = w->end = 0;
         return 1;
+}
+
+void varlink_writer_drop(VarlinkWriter *w)
+{
+        assert(w);
+
+        size_t used = varlink_writer_size(w), keep = 0;
+        if (w->in_message && used > 0)
+                keep = strnlen(w->data + w->start, used - 1) + 1;
+        w->end = w->start + keep;
+        LIST_FOREACH_SAFE(&w->batches, link)
+                if (container_of(link, VarlinkFdBatch, link)->begin >= w->position + keep)
+                        batch_free(container_of(link, VarlinkFdBatch, link));
+        char *data = keep > 0 ? malloc(keep) : NULL;
+        if (keep > 0 && !data)
+                return; /* then it keeps its room */
+        if (keep > 0)
+                memcpy(data, w->data + w->start, keep);
+        free(w->data);
+        w->data = data;
+        w->start = 0;
+        w->end = w->room = keep;
 }

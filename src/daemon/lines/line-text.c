@@ -15,8 +15,9 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
+
+#include "basic/parse.h"
 
 /* ---- walking a JSON text ---- */
 
@@ -197,12 +198,17 @@ static int64_t number_of(const char *line, size_t n)
 {
         static const char *const keys[] = { " " LINE_WORD " event=", " " LINE_WORD " after=" };
         char text[96] = "";
+        int64_t number;
 
         memcpy(text, line, MIN(n, sizeof(text) - 1));
         for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
-                const char *at = strstr(text, keys[i]);
-                if (at)
-                        return strtoll(at + strlen(keys[i]), NULL, 10);
+                char *at = strstr(text, keys[i]);
+                if (!at)
+                        continue;
+                at += strlen(keys[i]);
+                at[strspn(at, "0123456789")] = '\0';
+                if (parse_i64(at, &number) >= 0)
+                        return number;
         }
         return -1;
 }

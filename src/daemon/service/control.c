@@ -135,13 +135,51 @@ static Task *find_active(Service *s, const Caller *caller, const char *task_id, 
         return t;
 }
 
+static void on_frozen_told(const ReeveError *error, int64_t last_event, void *userdata)
+{
+        _cleanup_(task_op_freep) TaskOp *op = ASSERT_PTR(userdata);
+
+        const Task *t = registry_get(op->service->registry, op->task_id);
+        if (error)
+                log_full_reeve_error(LOG_WARNING, error, op->task_id);
+        else if (t)
+                service_publish(op->service, last_event, op, &t->row);
+}
+
+/* It has happened, whether or not that can be told of. */
+static int tell_frozen(Service *s, Task *t)
+{
+        _cleanup_(task_op_freep) TaskOp *op = task_op_new(s, t);
+        if (!op)
+                return -ENOMEM;
+        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_frozen_told, op);
+        if (!w || service_write_event(w, op, t, t->row.frozen ? "task.frozen" : "task.thawed",
+                                      clock_realtime(s->clock)) < 0)
+                return -ENOMEM;
+        int r = store_write_submit(TAKE_PTR(w));
+        if (r >= 0)
+                op = NULL; /* on_frozen_told() has it */
+        return r;
+}
+
+static void set_frozen(Service *s, Task *t, bool frozen)
+{
+        if (t->row.frozen == frozen)
+                return;
+        t->row.frozen = frozen;
+        int r = tell_frozen(s, t);
+        if (r < 0)
+                log_warning_errno(r, "%s: cannot tell that it was %s", t->row.task_id,
+                                  frozen ? "frozen" : "thawed");
+}
+
 static void on_acted(const ReeveError *error, void *userdata)
 {
         _cleanup_free_ ActOp *op = ASSERT_PTR(userdata);
 
         Task *t = registry_get(op->service->registry, op->task_id);
         if (!error && t && op->freeze >= 0)
-                t->row.frozen = op->freeze;
+                set_frozen(op->service, t, op->freeze);
         op->callback(error, op->userdata);
 }
 

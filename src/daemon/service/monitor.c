@@ -12,6 +12,7 @@
  * missed. So nothing queues up for it here, and it loses no event. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "basic/log.h"
@@ -173,6 +174,11 @@ int service_monitor(Service *s, const MonitorRequest *request, service_event_t c
         assert(callback);
         assert(ret);
 
+        /* The numbers up to that would be passed over when they come: this is not the database that he knew. */
+        if (request->since > s->last_event)
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "since",
+                                       "there is no event %" PRId64 " yet: the last one is %" PRId64,
+                                       request->since, s->last_event);
         ServiceMonitor *m = NEW0(ServiceMonitor, 1);
         if (!m)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another monitor");

@@ -7,7 +7,7 @@
  *
  * ANSWERS is a JSON object: for each method an array of {"when": {parameters}, "replies": [...], "error": NAME,
  * "parameters": {...}, "hang": bool}; the first entry whose "when" is part of the call's parameters is taken. All but
- * the last reply go out as notifications, all of them if it is to hang. LOG gets each call as a line of JSON, that of Run
+ * the last reply go out as notifications, all of them if it is to hang or an error follows. LOG gets each call as a line of JSON, that of Run
  * with the specification as it was parsed.
  *
  * Run is not canned: it executes the command, with the descriptors that were passed (others are /dev/null), and nothing
@@ -84,18 +84,17 @@ static int on_canned(VarlinkCall *call, json_t *parameters, void *userdata)
                 return varlink_call_error(call, "io.reeve.Registry.Internal",
                                           json_pack("{s:s}", "message", "the test has no answer to this"));
         const char *error = json_get_string(answer, "error");
-        if (error)
-                return varlink_call_error(call, error, json_incref(json_object_get(answer, "parameters")));
-
         json_t *replies = json_object_get(answer, "replies");
         bool hang = json_is_true(json_object_get(answer, "hang"));
         json_array_foreach(replies, i, reply) {
-                bool last = i + 1 == json_array_size(replies) && !hang;
+                bool last = i + 1 == json_array_size(replies) && !hang && !error;
                 int r = last ? varlink_call_reply(call, json_incref(reply))
                              : varlink_call_notify(call, json_incref(reply));
                 if (r < 0)
                         return r;
         }
+        if (error)
+                return varlink_call_error(call, error, json_incref(json_object_get(answer, "parameters")));
         if (hang && fake.n_hanging < ELEMENTSOF(fake.hanging))
                 fake.hanging[fake.n_hanging++] = varlink_call_ref(call);
         else if (json_array_size(replies) == 0)

@@ -692,6 +692,15 @@ class Replaced(Case):
         self.assertEqual(json.loads(self.finish(events, 0)[0])["number"], 8)
 
 
+    def test_events_go_on_after_they_were_cut_off(self):
+        event = {"number": 7, "topic": "task.created", "timestamp": 1800000000000000, "task": ACTIVE}
+        cut = {"error": "io.reeve.Registry.Unavailable", "parameters": {"message": "cut off: nothing was read for too long"}}
+        self.serve(Monitor=[{"when": {"since": 6}, "replies": [event], **cut}, {"when": {"since": 7}, **cut}])
+        out, err = self.reeve("events", "-fj", "--since=6", status=75)
+        self.assertEqual([json.loads(line)["number"] for line in out.splitlines()], [7])
+        self.assertIn("cut off", err)
+        self.assertEqual([c["since"] for c in self.calls("Monitor")], [6, 7])
+
     def test_events_are_said_again(self):
         self.serve(Publish=[{"replies": [], "hang": True}])
         child = subprocess.Popen([REEVE, "publish"], env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,

@@ -290,6 +290,73 @@ static void test_stall(void **state)
         }
 }
 
+/* As many as are needed so that some wait here. */
+static unsigned notify_many(Fixture *f, VarlinkCall *call)
+{
+        char text[3334];
+        unsigned n = 0;
+
+        memset(text, 'x', sizeof(text) - 1);
+        text[sizeof(text) - 1] = '\0';
+        while (varlink_call_queued_bytes(call) < 100000) {
+                assert_int_equal(varlink_call_notify(call, json_pack("{ss}", "text", text)), 0);
+                run_until_idle(f);
+                assert_true(++n < 10000);
+        }
+        return n;
+}
+
+/* Who reads a stream too slowly finds what had been sent whole, and then the reason; and then the end. */
+static void test_last_words(void **state)
+{
+        Fixture *f = *state;
+        VarlinkLimits limits = varlink_limits_default;
+        _cleanup_(varlink_client_freep) VarlinkClient *c = connect_client(f), *other = connect_client(f);
+        VarlinkReply reply = { 0 };
+        unsigned n_read = 0;
+
+        limits.stall_usec = 300 * USEC_PER_MSEC;
+        varlink_server_set_limits(f->server, &limits);
+        send_call(c, "io.reeve.Test.Keep", NULL, VARLINK_CALL_MORE);
+        run_until(f, f->n_kept == 1);
+        unsigned n = notify_many(f, f->kept[0]);
+        run_until(f, varlink_server_disconnected_slow(f->server) == 1);
+        assert_int_equal(f->n_gone, 1);
+        assert_int_equal(varlink_call_notify(f->kept[0], NULL), -ECONNRESET);
+        while (await_reply(f, c, &reply) == 1 && reply.continues) {
+                assert_int_equal(strlen(json_get_string(reply.parameters, "text")), 3333);
+                varlink_reply_done(&reply);
+                n_read++;
+        }
+        assert_in_range(n_read, 10, n - 10);
+        assert_string_equal(reply.error, "io.reeve.Registry.Unavailable");
+        assert_non_null(strstr(json_get_string(reply.parameters, "message"), "cut off: nothing was read"));
+        varlink_reply_done(&reply);
+        run_until(f, varlink_server_connections(f->server) == 1);
+        assert_int_equal(await_reply(f, c, &reply), -ECONNRESET);
+        assert_int_equal(varlink_server_disconnected_slow(f->server), 1);
+        expect_service(f, other);
+}
+
+/* Who does not read those either is not waited for. */
+static void test_last_words_that_nobody_reads(void **state)
+{
+        Fixture *f = *state;
+        VarlinkLimits limits = varlink_limits_default;
+        _cleanup_(varlink_client_freep) VarlinkClient *c = connect_client(f), *other = connect_client(f);
+
+        limits.stall_usec = 50 * USEC_PER_MSEC;
+        varlink_server_set_limits(f->server, &limits);
+        send_call(c, "io.reeve.Test.Keep", NULL, VARLINK_CALL_MORE);
+        send_call(c, "io.reeve.Test.Echo", json_pack("{ss}", "text", "held back"), 0);
+        run_until(f, f->n_called == 1);
+        notify_many(f, f->kept[0]);
+        run_until(f, varlink_server_connections(f->server) == 1);
+        assert_int_equal(varlink_server_disconnected_slow(f->server), 1);
+        assert_int_equal(f->n_gone, 1);
+        expect_service(f, other);
+}
+
 static void test_bytes_per_uid(void **state)
 {
         Fixture *f = *state;
@@ -548,6 +615,8 @@ int main(void)
                 TEST(test_reader_that_pauses),
                 TEST(test_notifications_overflow),
                 TEST(test_stall),
+                TEST(test_last_words),
+                TEST(test_last_words_that_nobody_reads),
                 TEST(test_bytes_per_uid),
                 TEST(test_shutdown_for_writing),
                 TEST(test_vanish_while_paused),
