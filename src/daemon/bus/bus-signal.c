@@ -26,24 +26,15 @@ static const struct {
         const char *topic, *signal;
         bool has_outcome;
 } signals[] = {
-        { "task.updated", "TaskUpdated", false },
-        { "task.created", "TaskCreated", false },
-        { "task.started", "TaskStarted", false },
-        { "task.verifying", "TaskUpdated", false },
-        { "task.retry", "TaskUpdated", false },
-        { "task.held", "TaskUpdated", false },
-        { "task.released", "TaskUpdated", false },
-        { "task.frozen", "TaskUpdated", false },
-        { "task.thawed", "TaskUpdated", false },
-        { "task.sla_extended", "TaskUpdated", false },
-        { "task.completed", "TaskCompleted", false },
-        { "task.failed", "TaskFailed", true },
-        { "task.cancelled", "TaskCancelled", false },
-        { "task.lost", "TaskLost", true },
-        { "task.sla_warning", "SlaWarning", false },
-        { "task.sla_violated", "SlaViolated", false },
-        { "task.sla_step", "SlaStep", false },
-        { "task.stuck", "TaskStuck", false },
+        { "task.updated", "TaskUpdated", false },     { "task.created", "TaskCreated", false },
+        { "task.started", "TaskStarted", false },     { "task.verifying", "TaskUpdated", false },
+        { "task.retry", "TaskUpdated", false },       { "task.held", "TaskUpdated", false },
+        { "task.released", "TaskUpdated", false },    { "task.frozen", "TaskUpdated", false },
+        { "task.thawed", "TaskUpdated", false },      { "task.sla_extended", "TaskUpdated", false },
+        { "task.completed", "TaskCompleted", false }, { "task.failed", "TaskFailed", true },
+        { "task.cancelled", "TaskCancelled", false }, { "task.lost", "TaskLost", true },
+        { "task.sla_warning", "SlaWarning", false },  { "task.sla_violated", "SlaViolated", false },
+        { "task.sla_step", "SlaStep", false },        { "task.stuck", "TaskStuck", false },
         { "task.stuck_step", "TaskUpdated", false },
 };
 
@@ -144,6 +135,8 @@ static int tell(RegistryBus *b, const ServiceEvent *event)
                 return 0;
         if (json_parse(event->detail, strlen(event->detail), EVENT_DEPTH, &task, NULL) < 0)
                 return -EBADMSG;
+        if (json_set_integer(task, "event", event->number) < 0)
+                return -ENOMEM;
         int r = say_event(b, event, task, i);
         return r < 0 ? r : note_change(b, event->task_id, json_get_string(task, "status"));
 }

@@ -4,6 +4,8 @@
 import collections
 import contextlib
 import os
+import pathlib
+import re
 import signal
 import subprocess
 import xml.etree.ElementTree as xml
@@ -263,10 +265,14 @@ def test_signal_and_its_refusals(c, task):
 
 
 def test_freeze_and_thaw(c, task):
+    watch(c)
     call(c, "FreezeTask", task)
     assert get(c, task)["frozen"] is True
+    call(c, "FreezeTask", task)
     call(c, "ThawTask", task)
     assert "frozen" not in get(c, task)
+    told = [c.signal(lambda m: m.member == "TaskUpdated" and m.body[0] == task).body[1] for _ in range(2)]
+    assert ["frozen" in t for t in told] == [True, False] and told[0]["event"] < told[1]["event"], told
 
 
 def test_cancel_keeps_the_reason(c, task):
@@ -328,6 +334,43 @@ def test_signals_come_in_order_and_after_the_fact(c):
     assert [m.body[-1]["status"] for m in got] == ["pending", "active", "failed"]
     assert got[-1].body[1] == "exit-code" and not {"argv", "message", "cwd"} & set(got[-1].body[-1])
     assert get(c, task)["status"] == "failed"
+
+
+def test_every_topic_has_a_signal():
+    """What the service tells of is in the table of signals, and in the document."""
+    source = pathlib.Path(SOURCE, "src", "daemon")
+    told = set()
+    for file in source.joinpath("service").glob("*.c"):
+        if file.name != "publish-topic.c":
+            told |= set(re.findall(r'"(task\.[a-z_]+)"', file.read_text(encoding="utf-8")))
+    told.remove("task.usage")  # of the moment, without a number
+    table = set(re.findall(r'\{ "(task\.[a-z_]+)", "', source.joinpath("bus", "bus-signal.c").read_text(encoding="utf-8")))
+    document = pathlib.Path(SOURCE, "docs", "events.md").read_text(encoding="utf-8")
+    out = set(re.findall(r"`(task\.[a-z_]+)`", document[document.index("## Events out"):document.index("## The line log")]))
+    assert told == table == out - {"task.usage"}, (told ^ table, told ^ out)
+
+
+def test_deadlines_and_stuck_tasks_are_told(c, reeve):
+    file = reeve.path("policy.d", "10-sla.yaml")
+    with open(file, "w", encoding="utf-8") as f:
+        f.write("version: 1\nsubsystems:\n  late:\n    stuck: {active_for: 1s}\n    sla:\n      deadline: 3s\n      ladder:\n"
+                "        - {at: 50%, do: notify}\n        - {at: 100%, do: notify}\n        - {at: 100%, after: 200ms, do: kill}\n")
+    watch(c)
+    try:
+        call(c, "ReloadPolicy")
+        task, _ = run(c, SLEEP, options={"subsystem": ("s", "late")})
+        got = []
+        while not got or got[-1].member != "TaskFailed":
+            got.append(c.signal(lambda m: m.path == OBJECT and m.body[0] == task))
+    finally:
+        os.unlink(file)
+        call(c, "ReloadPolicy")
+    names = [m.member for m in got]
+    for name in ("SlaWarning", "SlaViolated", "SlaStep", "TaskStuck"):
+        assert name in names, (name, names)
+    assert names.index("SlaWarning") < names.index("SlaViolated") < names.index("SlaStep") < names.index("TaskFailed"), names
+    numbers = [m.body[-1]["event"] for m in got]
+    assert numbers == sorted(set(numbers)), numbers
 
 
 def test_another_attempt_is_told(c, reeve):
