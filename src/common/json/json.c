@@ -123,7 +123,8 @@ static int set_new(json_t *object, const char *key, json_t *value)
         assert(json_is_object(object));
         assert(key);
 
-        return value && json_object_set_new(object, key, value) == 0 ? 0 : -ENOMEM;
+        /* Keys are names of ours: they are UTF-8. */
+        return value && json_object_set_new_nocheck(object, key, value) == 0 ? 0 : -ENOMEM;
 }
 
 int json_set_string(json_t *object, const char *key, const char *value)
@@ -143,7 +144,9 @@ int json_set_bool(json_t *object, const char *key, bool value)
 
 int json_set_real(json_t *object, const char *key, double value)
 {
-        return set_new(object, key, json_real(value));
+        /* The names of metrics are others'. */
+        json_t *real = json_real(value);
+        return real && json_object_set_new(object, key, real) == 0 ? 0 : -ENOMEM;
 }
 
 const char *json_get_string(const json_t *object, const char *key)
@@ -207,13 +210,6 @@ int json_parse(const char *text, size_t size, unsigned depth, json_t **ret, Reev
                                        e.line, e.column, e.text);
         *ret = j;
         return 0;
-}
-
-char *json_format(const json_t *j)
-{
-        assert(j);
-
-        return json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
 }
 
 /* Length of the valid character that starts at `text`, 0 if there is none. NUL counts as invalid:

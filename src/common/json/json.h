@@ -53,7 +53,10 @@ int64_t json_get_integer(const json_t *object, const char *key, int64_t fallback
 /* Parses text as UTF-8 JSON, any value: no duplicate keys, no "\u0000", at most `depth` levels.
  * InvalidArgument with the position, or Unavailable when memory is short. *ret is a new reference. */
 int json_parse(const char *text, size_t size, unsigned depth, json_t **ret, ReeveError *reterr);
-/* Compact text (caller frees); NULL when memory is short. */
+/* Writes any value as compact text, which the callback gets in pieces. -1 if that returned something below 0, or the value
+ * cannot be written: a string that is no UTF-8, or an object that contains itself. */
+int json_write(const json_t *j, json_dump_callback_t callback, void *userdata);
+/* The same text (caller frees); NULL when memory is short. */
 char *json_format(const json_t *j);
 
 /* Replaces invalid UTF-8 and NUL by U+FFFD so that any bytes can be shown as a JSON string. NULL when

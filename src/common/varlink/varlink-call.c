@@ -324,17 +324,14 @@ const VarlinkPeer *varlink_call_peer(const VarlinkCall *c)
         return &c->peer;
 }
 
-int varlink_call_peer_groups(const VarlinkCall *c, gid_t **ret, size_t *ret_n)
+/* They are those that the peer had when it connected, so one question does for all of its calls. */
+static int learn_groups(VarlinkConnection *c)
 {
         _cleanup_free_ gid_t *groups = NULL;
         socklen_t size = 64 * sizeof(gid_t);
 
-        assert(c);
-        assert(ret);
-        assert(ret_n);
-
-        if (!c->connection)
-                return -ENOTCONN;
+        if (c->groups)
+                return 0;
         for (;;) {
                 free(groups);
                 groups = malloc(sizeof(gid_t) + size);
@@ -342,29 +339,44 @@ int varlink_call_peer_groups(const VarlinkCall *c, gid_t **ret, size_t *ret_n)
                         return -ENOMEM;
                 /* On ERANGE the kernel says how much it needs, and that cannot change any more. */
                 socklen_t room = size;
-                if (getsockopt(c->connection->fd, SOL_SOCKET, SO_PEERGROUPS, groups + 1, &size) == 0)
+                if (getsockopt(c->fd, SOL_SOCKET, SO_PEERGROUPS, groups + 1, &size) == 0)
                         break;
                 if (errno != ERANGE || size <= room)
                         return -errno;
         }
         groups[0] = c->peer.gid;
-        *ret_n = 1 + size / sizeof(gid_t);
-        *ret = TAKE_PTR(groups);
+        c->n_groups = 1 + size / sizeof(gid_t);
+        c->groups = TAKE_PTR(groups);
+        return 0;
+}
+
+int varlink_call_peer_groups(const VarlinkCall *c, gid_t **ret, size_t *ret_n)
+{
+        assert(c);
+        assert(ret);
+        assert(ret_n);
+
+        int r = c->connection ? learn_groups(c->connection) : -ENOTCONN;
+        if (r < 0)
+                return r;
+        size_t n = c->connection->n_groups;
+        *ret = NEW(gid_t, n);
+        if (!*ret)
+                return -ENOMEM;
+        memcpy(*ret, c->connection->groups, n * sizeof(gid_t));
+        *ret_n = n;
         return 0;
 }
 
 int varlink_call_peer_in_group(const VarlinkCall *c, gid_t gid)
 {
-        _cleanup_free_ gid_t *groups = NULL;
-        size_t n;
-
         assert(c);
 
         if (c->peer.gid == gid)
                 return 1;
-        int r = varlink_call_peer_groups(c, &groups, &n);
-        for (size_t i = 0; r == 0 && i < n; i++)
-                if (groups[i] == gid)
+        int r = c->connection ? learn_groups(c->connection) : -ENOTCONN;
+        for (size_t i = 0; r == 0 && i < c->connection->n_groups; i++)
+                if (c->connection->groups[i] == gid)
                         return 1;
         return r;
 }

@@ -45,6 +45,7 @@ static VarlinkConnection *connection_unref(VarlinkConnection *c)
 
         if (--c->refs == 0) {
                 assert(!c->server);
+                free(c->groups);
                 free(c);
         }
         return NULL;

@@ -62,6 +62,8 @@ struct VarlinkConnection {
         VarlinkServer *server; /* NULL once closed; then only `refs` matters */
         VarlinkUser *user;
         VarlinkPeer peer;
+        gid_t *groups; /* of the peer, its primary one first; NULL: nobody asked yet */
+        size_t n_groups;
         int fd;
         sd_event_source *io;
         uint32_t events;

@@ -19,6 +19,7 @@
 
 #include "basic/fd.h"
 #include "basic/macro.h"
+#include "common/json/json.h"
 
 #define ROOM_MIN ((size_t)4 * 1024)
 
@@ -125,7 +126,7 @@ int varlink_writer_add(VarlinkWriter *w, const json_t *message, const int *fds, 
 
         size_t before = varlink_writer_size(w);
         Serialiser s = { .writer = w, .left = VARLINK_MESSAGE_MAX };
-        int r = json_dump_callback(message, on_json_text, &s, JSON_COMPACT);
+        int r = json_write(message, on_json_text, &s);
         r = r < 0 ? (s.error < 0 ? s.error : -ENOMEM) : writer_append(w, "", 1);
         if (r < 0) {
                 w->end = w->start + before;

@@ -151,7 +151,8 @@ static int write_end(Service *s, Task *t, const AttemptRow *a)
         if (!op)
                 return -ENOMEM;
         _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_end_committed, op);
-        if (!w || store_write_update_task(w, &t->row) < 0 || store_write_erase_spec(w, t->row.task_id) < 0 ||
+        if (!w || store_write_update_task(w, &t->row) < 0 ||
+            (!task_is_reported(&t->row) && store_write_erase_spec(w, t->row.task_id) < 0) ||
             (a && store_write_attempt(w, a) < 0) ||
             service_write_event(w, op, t, service_end_topic(t->row.status), t->row.completed_realtime) < 0)
                 return -ENOMEM;

@@ -6,8 +6,8 @@
  * flock on a file of its own beside the database, because SQLite's own locks are POSIX locks on the database file, which
  * any close() of another descriptor of it would drop; it keeps a second writer out, whatever SQLite's locks would allow.
  *
- * Results: a thread puts finished jobs on one list and adds to an eventfd; the loop takes the whole list and finishes the
- * jobs in its order. Writes are finished by one thread in their order, so their callbacks keep it (those that a full
+ * Results: a thread puts finished jobs on one list and adds to an eventfd; the loop takes from it and finishes the jobs in
+ * their order, RESULTS_PER_RUN at a time, so that a deadline need not wait until a thousand are answered. Writes are finished by one thread in their order, so their callbacks keep it (those that a full
  * disk refuses overtake, see the writer). A callback may submit again, and must not close the store.
  *
  * A store without an event loop has no threads and answers only the synchronous questions. */
@@ -29,6 +29,9 @@
 #include "daemon/store/store-internal.h"
 #include "daemon/store/store-schema.h"
 #include "daemon/store/store-write.h"
+
+/* Each may be an answer and the next write: some 20 us. */
+#define RESULTS_PER_RUN 32
 
 /* ---- results ---- */
 
@@ -55,17 +58,27 @@ static void let_readers_go_on(Store *s)
         pthread_mutex_unlock(&s->mutex);
 }
 
-static int on_results(sd_event_source *source _unused_, int fd, uint32_t events _unused_, void *userdata)
+/* Takes a share. The eventfd stays as it is while something is left, and is read under the lock: what is posted behind that
+ * adds to it again. */
+static void take_results(Store *s, ListLink *ret)
+{
+        uint64_t n;
+
+        pthread_mutex_lock(&s->mutex);
+        for (unsigned i = 0; i < RESULTS_PER_RUN && !list_is_empty(&s->results); i++)
+                list_append(ret, list_pop(&s->results));
+        if (list_is_empty(&s->results))
+                (void)!read(s->results_fd, &n, sizeof(n));
+        pthread_mutex_unlock(&s->mutex);
+}
+
+static int on_results(sd_event_source *source _unused_, int fd _unused_, uint32_t events _unused_,
+                      void *userdata)
 {
         Store *s = ASSERT_PTR(userdata);
         ListLink jobs = LIST_INIT(jobs), *l;
-        uint64_t n;
 
-        (void)!read(fd, &n, sizeof(n));
-        pthread_mutex_lock(&s->mutex);
-        list_splice(&jobs, &s->results);
-        pthread_mutex_unlock(&s->mutex);
-
+        take_results(s, &jobs);
         while ((l = list_pop(&jobs))) {
                 StoreJob *job = container_of(l, StoreJob, link);
                 if (job->is_read_result)
@@ -291,6 +304,9 @@ int store_open(const StoreConfig *config, Store **ret, ReeveError *reterr)
         assert(config);
         assert(config->path);
         assert(ret);
+
+        /* Nobody asks how much memory SQLite has, and counting takes a lock for each piece. Without effect if it runs already. */
+        (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 
         _cleanup_(store_closep) Store *s = store_new(config);
         if (!s)

@@ -203,6 +203,84 @@ static void test_string_lossy(void **state)
         }
 }
 
+static void assert_as_jansson(json_t *j)
+{
+        _cleanup_free_ char *expected = json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY),
+                            *text = json_format(j);
+
+        assert_non_null(expected);
+        assert_non_null(text);
+        assert_string_equal(text, expected);
+}
+
+static void test_format(void **state)
+{
+        static const char *const values[] = {
+                "{}",
+                "[]",
+                "null",
+                "true",
+                "[false,null,[],{},[[]],{\"a\":{}}]",
+                "{\"z\":1,\"a\":2,\"quote\\\"\":3}",
+                "[0,-1,9223372036854775807,-9223372036854775808,10,99,100]",
+                "[0.0,1.5,-1e300,1e-300,0.1,3.0,12345678.875]",
+                "\"\"",
+                "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u0001\\u001f\x7f\"",
+                "\"gr\xc3\xb6\xc3\x9f\x65r \xe2\x82\xac \xf0\x9d\x84\x9e\\n\"",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(values); i++) {
+                _cleanup_json_ json_t *j = json_loads(values[i], JSON_DECODE_ANY, NULL);
+                assert_non_null(j);
+                assert_as_jansson(j);
+        }
+}
+
+/* Strings around the size of the buffer in which pieces gather, with something to escape at each place of them. */
+static void test_format_long(void **state)
+{
+        static char text[3000];
+
+        for (size_t n = 0; n < sizeof(text) - 1; n += 97) {
+                memset(text, 'x', n);
+                text[n] = '\0';
+                for (size_t at = 0; at <= n; at += 61) {
+                        text[at] = at < n ? '\n' : '\0';
+                        _cleanup_json_ json_t *j = json_pack("{s[ssi]}", text, text, "end", (int)n);
+                        assert_as_jansson(j);
+                        text[at] = at < n ? 'x' : '\0';
+                }
+        }
+}
+
+static int refuse_after(const char *text, size_t n, void *userdata)
+{
+        size_t *left = userdata;
+
+        if (n > *left)
+                return -1;
+        *left -= n;
+        return 0;
+}
+
+static void test_format_refuses(void **state)
+{
+        _cleanup_json_ json_t *bad = json_stringn_nocheck("a\xff", 2), *itself = json_array(),
+                              *good = json_pack("[s]", "text");
+        size_t room = strlen("[\"text\"]"), little = room - 1;
+
+        assert_null(json_format(bad));
+        assert_int_equal(json_array_append(itself, good), 0);
+        json_t *inner = itself;
+        for (int i = 0; i < 5000; i++)
+                inner = json_pack("[o]", inner == itself ? json_incref(itself) : inner);
+        assert_null(json_format(inner));
+        json_decref(inner);
+        assert_int_equal(json_write(good, refuse_after, &room), 0);
+        assert_int_equal(room, 0);
+        assert_int_equal(json_write(good, refuse_after, &little), -1);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
@@ -213,6 +291,9 @@ int main(void)
                 cmocka_unit_test(test_parse_says_where),
                 cmocka_unit_test(test_set_and_get),
                 cmocka_unit_test(test_string_lossy),
+                cmocka_unit_test(test_format),
+                cmocka_unit_test(test_format_long),
+                cmocka_unit_test(test_format_refuses),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
