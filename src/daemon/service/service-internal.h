@@ -376,7 +376,7 @@ Ladder *service_make_ladder(const PolicyStep *policy, size_t n, usec_t span);
 /* The text of the ladder in the row, before it is written. */
 int service_ladder_to_row(Task *t);
 
-/* ---- ladder.c ---- */
+/* ---- ladder.c, ladder-step.c ---- */
 
 /* Does the steps that are due, as far as can be done now. May end the task. */
 void service_ladder_act(Service *s, Task *t);
