@@ -8,6 +8,7 @@
 
 #include "cli/verb.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 #include "basic/strings.h"
@@ -62,9 +63,8 @@ char *help_program(void)
                                    "Runs tasks, keeps an exact account of what they use, and shows it.\n\n"
                                    "Verbs:\n");
         for (size_t i = 0; r >= 0 && verbs[i]; i++) {
-                char left[64];
-                snprintf(left, sizeof(left), "  %s %s", verbs[i]->name, verbs[i]->synopsis);
-                r = append_row(&b, left, VERB_COLUMN, verbs[i]->summary);
+                _cleanup_free_ char *left = string_printf("  %s %s", verbs[i]->name, verbs[i]->synopsis);
+                r = left ? append_row(&b, left, VERB_COLUMN, verbs[i]->summary) : -ENOMEM;
         }
         if (r >= 0)
                 r = buffer_append_text(

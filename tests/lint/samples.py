@@ -122,6 +122,13 @@ SAMPLES = {
         "bad": [c("int  x ;\n")],
         "good": [c("int x;\n")],
     },
+    "links": {
+        "bad": [{"a.md": "[x](docs/b.md)\n"},
+                {"a.md": "[x](docs/b.md#no-such)\n", "docs/b.md": "# Title\n```\n# no such\n```\n"},
+                {"a.md": "# Here\n[x](#there)\n"}],
+        "good": [{"a.md": "# Here we are\n[x](docs/b.md#a-title) [y](#here-we-are) [z](https://example.org/x)\n",
+                  "docs/b.md": "## A `title`\n[up](../a.md)\n"}],
+    },
     "shellcheck": {
         "bad": [{"run": "#!/bin/bash\nrm $1/*\nif [ $x == ]; then true; fi\n"}],
         "good": [{"run": '#!/bin/bash\nrm -- "$1"\n'}],

@@ -144,12 +144,32 @@ static void test_every_property_is_known(void **state _unused_)
         assert_int_equal(in_completion, n);
 }
 
+/* "the command line: `run ...`": all verbs, and no others. */
+static void test_the_readme_names_the_verbs(void **state _unused_)
+{
+        _cleanup_free_ char *readme = read_source("README.md");
+        char *begin = strstr(readme, "the command line: `"), *rest = NULL;
+        size_t n = 0, n_verbs = 0;
+
+        assert_non_null(begin);
+        begin += strlen("the command line: `");
+        begin[strcspn(begin, "`")] = '\0';
+        for (char *name = strtok_r(begin, " ", &rest); name; name = strtok_r(NULL, " ", &rest), n++)
+                if (!verb_find(name))
+                        fail_msg("README.md: there is no verb '%s'", name);
+        while (verbs[n_verbs])
+                n_verbs++;
+        if (n != n_verbs)
+                fail_msg("README.md names %zu verbs, there are %zu", n, n_verbs);
+}
+
 int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_every_option_is_in_the_page),
                 cmocka_unit_test(test_nothing_else_is_in_the_page),
                 cmocka_unit_test(test_every_property_is_known),
+                cmocka_unit_test(test_the_readme_names_the_verbs),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,8 +155,9 @@ static void test_help_has_every_option(void **state _unused_)
         for (size_t v = 0; verbs[v]; v++) {
                 _cleanup_free_ char *help = help_verb(verbs[v]);
                 assert_non_null(help);
-                if (!strstr(program, verbs[v]->summary))
-                        fail_msg("%s is not in the program's help", verbs[v]->name);
+                _cleanup_free_ char *call = string_printf("\n  %s %s", verbs[v]->name, verbs[v]->synopsis);
+                if (!strstr(program, verbs[v]->summary) || !strstr(program, call))
+                        fail_msg("%s, or how it is called, is not in the program's help", verbs[v]->name);
                 for (size_t i = 0; i < verbs[v]->options.n_options; i++)
                         if (!strstr(help, verbs[v]->options.options[i].help))
                                 fail_msg("%s: the help lacks '%s'", verbs[v]->name,
