@@ -60,10 +60,9 @@ int log_fetch_entries(ReeveConnection *c, uint64_t from, uint64_t end, log_each_
         return 0;
 }
 
-static int write_entry(const json_t *json, void *userdata, ReeveError *reterr)
+LogEntry log_entry_from_json(const json_t *json)
 {
-        FILE *to = userdata;
-        LogEntry e = {
+        return (LogEntry){
                 .number = json_get_integer(json, "number", 0),
                 .timestamp = json_get_integer(json, "timestamp", 0),
                 .action = json_get_string(json, "action"),
@@ -71,6 +70,12 @@ static int write_entry(const json_t *json, void *userdata, ReeveError *reterr)
                 .subsystem = json_get_string(json, "subsystem"),
                 .detail = json_get_string(json, "detail"),
         };
+}
+
+static int write_entry(const json_t *json, void *userdata, ReeveError *reterr)
+{
+        FILE *to = userdata;
+        LogEntry e = log_entry_from_json(json);
 
         if (!log_entry_is_valid(&e))
                 return reeve_error_set(reterr, REEVE_ERROR_INTERNAL, "entries",

@@ -116,11 +116,9 @@ void progress_show(Progress *p, const json_t *task)
         p->shown = true;
 }
 
-void summary_print(const TaskView *t)
+static void print_summary(const TaskView *t)
 {
         char status[TASK_STATUS_TEXT_SIZE], span[32];
-
-        assert(t);
 
         _cleanup_free_ char *usage = usage_sentence(&t->usage, true, true);
         fprintf(stderr, "reeve: %s: %s", t->id, task_view_status_text(t, status));
@@ -132,4 +130,18 @@ void summary_print(const TaskView *t)
                        streq(t->outcome, "core-dump") || streq(t->message, t->status);
         if (*t->message && !repeats)
                 fprintf(stderr, "reeve: %s: %s\n", t->id, t->message);
+}
+
+int summary_report(const json_t *task, JsonMode mode, bool quiet)
+{
+        assert(task);
+
+        TaskView t = task_view(task);
+        if (mode != JSON_MODE_OFF) {
+                int status = json_print(mode, task);
+                if (status != 0)
+                        return status;
+        } else if (!quiet)
+                print_summary(&t);
+        return task_view_exit_status(&t);
 }

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "cli/json-print.h"
 #include "cli/task-view.h"
 
 /* Zero-initialised is "nothing is shown". */
@@ -22,5 +23,6 @@ void progress_set_line_open(Progress *p, bool open);
  * final numbers of the kernel say where they come from. Caller frees; NULL when memory is short. */
 char *usage_sentence(const Usage *u, bool ended, bool sources);
 
-/* "reeve: ID: completed after 12.3s, cpu ..." to standard error. */
-void summary_print(const TaskView *t);
+/* Tells that a task has ended: as JSON, or by "reeve: ID: completed after 12.3s, cpu ..." on standard error, or (`quiet`) not at
+ * all. Returns the exit status that belongs to its end. */
+int summary_report(const json_t *task, JsonMode mode, bool quiet);

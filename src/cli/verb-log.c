@@ -356,14 +356,7 @@ static int parse_hashes(const json_t *array, Proof *p)
 static int follow(const json_t *reply, const CheckpointKey *k, uint64_t entry, ReeveError *reterr)
 {
         const json_t *json = json_object_get(reply, "entry");
-        LogEntry e = {
-                .number = json_get_integer(json, "number", 0),
-                .timestamp = json_get_integer(json, "timestamp", 0),
-                .action = json_get_string(json, "action"),
-                .task_id = json_get_string(json, "task_id"),
-                .subsystem = json_get_string(json, "subsystem"),
-                .detail = json_get_string(json, "detail"),
-        };
+        LogEntry e = log_entry_from_json(json);
         Proof p;
 
         int r = checkpoint_open(json_get_string(reply, "note") ?: "", k, &p.checkpoint, reterr);

@@ -247,19 +247,6 @@ static int report_start(const RunOptions *o, const char *id, const json_t *task)
         return puts(id) == EOF || fflush(stdout) == EOF ? EX_IOERR : 0;
 }
 
-static int report_end(const RunOptions *o, const json_t *task)
-{
-        TaskView t = task_view(task);
-
-        if (o->common.json != JSON_MODE_OFF) {
-                int status = json_print(o->common.json, task);
-                if (status != 0)
-                        return status;
-        } else if (!o->quiet)
-                summary_print(&t);
-        return task_view_exit_status(&t);
-}
-
 static int run_with_pty(const RunOptions *o, const char **args, Pty *pty)
 {
         _cleanup_json_ json_t *started = NULL, *ended = NULL;
@@ -280,7 +267,7 @@ static int run_with_pty(const RunOptions *o, const char **args, Pty *pty)
                 .pty = o->pty ? pty : NULL,
         };
         status = follow_task(&follow, &ended);
-        return status != 0 ? status : report_end(o, ended);
+        return status != 0 ? status : summary_report(ended, o->common.json, o->quiet);
 }
 
 /* ---- later ---- */

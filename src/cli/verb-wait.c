@@ -35,14 +35,7 @@ static int wait_for_one(ReeveConnection *c, const char *id, const WaitOptions *o
 
         if (reeve_wait(c, id, PATIENCE_USEC, &task, &error) < 0)
                 return session_error(&error);
-        TaskView t = task_view(task);
-        if (o->common.json != JSON_MODE_OFF) {
-                int status = json_print(o->common.json, task);
-                if (status != 0)
-                        return status;
-        } else if (!o->quiet)
-                summary_print(&t);
-        return task_view_exit_status(&t);
+        return summary_report(task, o->common.json, o->quiet);
 }
 
 static int wait_for_all(const char **args, size_t n_args, const void *options)

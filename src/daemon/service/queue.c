@@ -334,54 +334,6 @@ void service_queue_pause(Service *s, Task *t)
 
 /* ---- Hold and Release ---- */
 
-typedef struct HoldOp {
-        TaskOp op;
-        service_done_t callback;
-        void *userdata;
-} HoldOp;
-
-static HoldOp *hold_op_free(HoldOp *op)
-{
-        if (op) {
-                free(op->op.detail);
-                free(op);
-        }
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(HoldOp *, hold_op_free)
-
-static void on_held(const ReeveError *error, int64_t last_event, void *userdata)
-{
-        _cleanup_(hold_op_freep) HoldOp *op = ASSERT_PTR(userdata);
-
-        const Task *t = registry_get(op->op.service->registry, op->op.task_id);
-        if (!error)
-                CRASH_POINT("reeved", "held");
-        if (!error && t)
-                service_publish(op->op.service, last_event, &op->op, &t->row);
-        op->callback(error, op->userdata);
-}
-
-static int write_held(Service *s, Task *t, service_done_t callback, void *userdata)
-{
-        _cleanup_(hold_op_freep) HoldOp *op = NEW0(HoldOp, 1);
-        if (!op)
-                return -ENOMEM;
-        op->op.service = s;
-        strcpy(op->op.task_id, t->row.task_id);
-        op->callback = callback;
-        op->userdata = userdata;
-        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_held, op);
-        if (!w || store_write_update_task(w, &t->row) < 0 ||
-            service_write_event(w, &op->op, t, t->row.held ? "task.held" : "task.released",
-                                clock_realtime(s->clock)) < 0)
-                return -ENOMEM;
-        int r = store_write_submit(TAKE_PTR(w));
-        if (r >= 0)
-                op = NULL; /* on_held() has it */
-        return r;
-}
-
 /* Has its start begun, so that nobody can hold it any more? */
 static bool is_starting(Service *s, const Task *t)
 {
@@ -407,7 +359,7 @@ void service_set_held(Service *s, const Caller *caller, const char *task_id, boo
                 queue_park(s->queue, &t->queue->entry);
                 service_answer_runs(s, t, NULL);
         }
-        int r = write_held(s, t, callback, userdata);
+        int r = service_commit_change(s, t, held ? "task.held" : "task.released", callback, userdata);
         if (r < 0) {
                 reeve_error_errno(&e, r, NULL, "cannot store it");
                 callback(&e, userdata);

@@ -432,6 +432,11 @@ void service_hold(Service *s, ServiceHeld *h);
 void service_release_held(Service *s);
 void service_drop_held(Service *s);
 
+/* ---- change.c ---- */
+/* Stores the task as it is now, with an event of this topic (static), and then calls back. */
+int service_commit_change(Service *s, const Task *t, const char *topic, service_done_t callback,
+                          void *userdata);
+
 /* ---- monitor.c ---- */
 /* Adds an event about the task, as it is now, to a write, and keeps it in `op` for the publication. */
 int service_write_event(StoreWrite *w, TaskOp *op, const Task *t, const char *topic, usec_t realtime);

@@ -360,51 +360,6 @@ void service_sla_recover(Service *s, Task *t)
 
 /* ---- Extend ---- */
 
-typedef struct ExtendOp {
-        TaskOp op;
-        service_done_t callback;
-        void *userdata;
-} ExtendOp;
-
-static ExtendOp *extend_op_free(ExtendOp *op)
-{
-        if (op) {
-                free(op->op.detail);
-                free(op);
-        }
-        return NULL;
-}
-DEFINE_CLEANUP_FUNC(ExtendOp *, extend_op_free)
-
-static void on_extended(const ReeveError *error, int64_t last_event, void *userdata)
-{
-        _cleanup_(extend_op_freep) ExtendOp *op = ASSERT_PTR(userdata);
-
-        const Task *t = registry_get(op->op.service->registry, op->op.task_id);
-        if (!error && t)
-                service_publish(op->op.service, last_event, &op->op, &t->row);
-        op->callback(error, op->userdata);
-}
-
-static int write_extended(Service *s, Task *t, service_done_t callback, void *userdata)
-{
-        _cleanup_(extend_op_freep) ExtendOp *op = NEW0(ExtendOp, 1);
-        if (!op)
-                return -ENOMEM;
-        op->op.service = s;
-        strcpy(op->op.task_id, t->row.task_id);
-        op->callback = callback;
-        op->userdata = userdata;
-        _cleanup_(store_write_freep) StoreWrite *w = store_write_new(s->store, 0, on_extended, op);
-        if (!w || service_ladder_to_row(t) < 0 || store_write_update_task(w, &t->row) < 0 ||
-            service_write_event(w, &op->op, t, "task.sla_extended", clock_realtime(s->clock)) < 0)
-                return -ENOMEM;
-        int r = store_write_submit(TAKE_PTR(w));
-        if (r >= 0)
-                op = NULL; /* on_extended() has it */
-        return r;
-}
-
 static void extend(Service *s, Task *t, usec_t by_usec)
 {
         Ladder *l = t->ladder->sla.ladder;
@@ -442,7 +397,9 @@ void service_extend(Service *s, const Caller *caller, const char *task_id, usec_
                 extend(s, t, by_usec);
                 log_notice("%s: uid %u moved its deadline by %s", task_id, (unsigned)caller->uid,
                            usec_format_span(by_usec, span, sizeof(span)));
-                int r = write_extended(s, t, callback, userdata);
+                int r = service_ladder_to_row(t);
+                if (r >= 0)
+                        r = service_commit_change(s, t, "task.sla_extended", callback, userdata);
                 if (r >= 0)
                         return;
                 reeve_error_errno(&e, r, NULL, "the deadline is moved, but that cannot be stored");

@@ -140,6 +140,15 @@ ADAPTER_HANDLER(adapter_list)
         return 0;
 }
 
+/* Replies with an array, which is taken. If it has not become as long as it should, memory was short. */
+static void reply_array(VarlinkCall *call, const char *name, json_t *array, size_t n)
+{
+        bool complete = array && json_array_size(array) == n;
+
+        adapter_reply(call, complete ? json_pack("{sO}", name, array) : NULL);
+        json_decref(array);
+}
+
 /* ---- Snapshots ---- */
 
 static void on_snapshots(const ReeveError *error, const SnapshotRow *rows, size_t n, void *userdata)
@@ -150,13 +159,10 @@ static void on_snapshots(const ReeveError *error, const SnapshotRow *rows, size_
                 varlink_call_reeve_error(p->call, error);
                 return;
         }
-        _cleanup_json_ json_t *array = json_array();
-        for (size_t i = 0; array && i < n; i++)
-                if (json_array_append_new(array, snapshot_row_to_json(rows + i)) < 0) {
-                        adapter_reply(p->call, NULL);
-                        return;
-                }
-        adapter_reply(p->call, json_pack("{sO*}", "snapshots", array));
+        json_t *array = json_array();
+        for (size_t i = 0; i < n; i++)
+                json_array_append_new(array, snapshot_row_to_json(rows + i));
+        reply_array(p->call, "snapshots", array, n);
 }
 
 /* A task without snapshots and no task at all look alike in their table. */
@@ -213,13 +219,10 @@ static void on_verifications(const ReeveError *error, const VerificationRow *row
                 varlink_call_reeve_error(p->call, error);
                 return;
         }
-        _cleanup_json_ json_t *array = json_array();
-        for (size_t i = 0; array && i < n; i++)
-                if (json_array_append_new(array, verification_row_to_json(rows + i)) < 0) {
-                        adapter_reply(p->call, NULL);
-                        return;
-                }
-        adapter_reply(p->call, json_pack("{sO*}", "verifications", array));
+        json_t *array = json_array();
+        for (size_t i = 0; i < n; i++)
+                json_array_append_new(array, verification_row_to_json(rows + i));
+        reply_array(p->call, "verifications", array, n);
 }
 
 ADAPTER_HANDLER(adapter_verifications)
@@ -269,11 +272,11 @@ static void on_doctor(const DoctorCheck *checks, size_t n, void *userdata)
         _cleanup_(pending_freep) Pending *p = ASSERT_PTR(userdata);
         json_t *array = json_array();
 
-        for (size_t i = 0; array && i < n; i++)
+        for (size_t i = 0; i < n; i++)
                 json_array_append_new(array,
                                       json_pack("{ss sb ss ss*}", "name", checks[i].name, "ok", checks[i].ok,
                                                 "value", checks[i].value, "hint", checks[i].hint));
-        adapter_reply(p->call, json_pack("{so*}", "checks", array));
+        reply_array(p->call, "checks", array, n);
 }
 
 ADAPTER_HANDLER(adapter_doctor)

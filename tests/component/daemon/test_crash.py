@@ -42,7 +42,7 @@ ELSEWHERE = {
     "reeved:verifying", "reeved:check-started", "reeved:checked", "reeved:check-committed", "reeved:verified",
     "reeved:hook-inserted", "reeved:hook-attempt",
     # test_queue.py
-    "reeved:queued", "reeved:fetched", "reeved:held", "reeved:retry",
+    "reeved:queued", "reeved:fetched", "reeved:changed", "reeved:retry",
     # test_sla.py, launcher/test-step.c
     "reeved:step-due", "reeved:step-claimed", "reeved:step-acted", "reeved:step-stored",
     "launcher:step-claimed", "launcher:step-acted",

@@ -338,7 +338,7 @@ def test_hold_over_kill_9():
         w.run("a")
         w.run("b")
         for method, held in (("Hold", True), ("Release", False)):
-            w.restart({"REEVE_CRASH_AT": "reeved:held"})
+            w.restart({"REEVE_CRASH_AT": "reeved:changed"})
             with pytest.raises((ConnectionLost, ConnectionError)):
                 w.call(method, task_id="b")
             w.restart()
