@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Lines are put into a buffer, and a thread writes the buffer: so a disk that is slow, full, or does not answer at all holds up nobody. The
- * buffer is bounded; who fills it waits, and since events are numbered and kept in the database he finds those he missed there.
+/* Events are put into a buffer, and a thread makes lines of them and writes these: so a disk that is slow, full, or does not answer at all
+ * holds up nobody. The buffer is bounded; who fills it waits, and since events are numbered and kept in the database he finds those he
+ * missed there.
  *
  *     the loop                     the thread
- *     line_log_add() -> `waiting` -> `writing` -> the file
- *                       ROOM       one batch
+ *     line_log_add() -> `waiting` -> `taken` -> `writing` -> the file
+ *                       ROOM         one batch, as lines
  *
  * What cannot be written is tried again, with pauses that double. A disk that fills up takes a part of a batch: the rest follows when there is
  * room, in the middle of a line if need be. A file that another process leaves with half a line (we were killed) loses that half.
@@ -34,6 +35,13 @@
 #define PAUSE_MIN USEC_PER_SEC
 #define PAUSE_MAX (16 * USEC_PER_SEC)
 
+/* An event in a buffer; behind it its three texts, each with its NUL. */
+typedef struct LineRecord {
+        int64_t number;
+        usec_t realtime;
+        size_t topic, task_id, detail; /* bytes */
+} LineRecord;
+
 struct LineLog {
         /* constant */
         char *path;
@@ -45,9 +53,8 @@ struct LineLog {
 
         pthread_mutex_t mutex; /* of the following: */
         pthread_cond_t wake;
-        Buffer waiting;
-        int64_t waiting_last; /* number of its last event */
-        bool wanted;          /* somebody waits for room */
+        Buffer waiting; /* LineRecord */
+        bool wanted;    /* somebody waits for room */
         bool stopping;
 
         /* the thread's */
@@ -55,8 +62,9 @@ struct LineLog {
         dev_t device;
         ino_t inode;
         uint64_t size;
-        Buffer writing;
-        size_t written; /* of it */
+        Buffer taken;   /* LineRecord */
+        Buffer writing; /* their lines */
+        size_t written; /* of these */
         int64_t last;   /* the number of the last event of what is written, or was before */
         int64_t writing_last;
         usec_t pause; /* 0: it goes well */
@@ -204,10 +212,35 @@ static int prepare_file(LineLog *l)
 
 /* ---- the thread ---- */
 
-/* Writes the batch. -EAGAIN and others: not all of it. */
+/* Makes lines of what was taken. -ENOMEM: of none of it. */
+static int make_lines(LineLog *l)
+{
+        LineRecord record;
+        int r = 0;
+
+        for (const char *p = l->taken.data, *end = p + l->taken.size; r >= 0 && p < end;) {
+                memcpy(&record, p, sizeof(record));
+                p += sizeof(record);
+                const LineEvent event = { .number = record.number,
+                                          .realtime = record.realtime,
+                                          .topic = p,
+                                          .task_id = p + record.topic,
+                                          .detail = p + record.topic + record.task_id };
+                p += record.topic + record.task_id + record.detail;
+                r = line_append_event(&l->writing, &event);
+                l->writing_last = record.number;
+        }
+        buffer_consume(r < 0 ? &l->writing : &l->taken, r < 0 ? l->writing.size : l->taken.size);
+        return r;
+}
+
+/* Writes the batch; on failure perhaps a part of it. */
 static int write_batch(LineLog *l)
 {
-        int r = prepare_file(l);
+        int r = l->writing.size == 0 ? make_lines(l) : 0;
+
+        if (r >= 0)
+                r = prepare_file(l);
 
         while (r >= 0 && l->written < l->writing.size) {
                 ssize_t n = write(l->fd, l->writing.data + l->written, l->writing.size - l->written);
@@ -239,16 +272,20 @@ static void say(LineLog *l, int r)
 /* With the lock. */
 static void take_batch(LineLog *l)
 {
-        Buffer empty = l->writing;
+        Buffer empty = l->taken;
 
         assert(empty.size == 0);
-        l->writing = l->waiting;
+        l->taken = l->waiting;
         l->waiting = empty;
-        l->writing_last = l->waiting_last;
         if (!l->wanted)
                 return;
         l->wanted = false;
         (void)eventfd_write(l->event_fd, 1);
+}
+
+static bool has_batch(const LineLog *l)
+{
+        return l->taken.size > 0 || l->writing.size > 0;
 }
 
 /* With the lock: until there is something to do. False: that is to stop. */
@@ -262,9 +299,9 @@ static bool wait_for_work(LineLog *l)
                 while (!l->stopping && pthread_cond_timedwait(&l->wake, &l->mutex, &until) != ETIMEDOUT)
                         ;
         }
-        while (!l->stopping && l->writing.size == 0 && l->waiting.size == 0)
+        while (!l->stopping && !has_batch(l) && l->waiting.size == 0)
                 pthread_cond_wait(&l->wake, &l->mutex);
-        return l->writing.size > 0 || l->waiting.size > 0;
+        return has_batch(l) || l->waiting.size > 0;
 }
 
 static void *write_lines(void *userdata)
@@ -277,7 +314,7 @@ static void *write_lines(void *userdata)
         pthread_mutex_lock(&l->mutex);
         while (wait_for_work(l) && (!stopping || r >= 0)) {
                 stopping = l->stopping; /* then once more, as long as it goes well */
-                if (l->writing.size == 0)
+                if (!has_batch(l))
                         take_batch(l);
                 pthread_mutex_unlock(&l->mutex);
                 r = write_batch(l);
@@ -307,6 +344,7 @@ static void free_memory(LineLog *l)
         pthread_cond_destroy(&l->wake);
         pthread_mutex_destroy(&l->mutex);
         buffer_done(&l->waiting);
+        buffer_done(&l->taken);
         buffer_done(&l->writing);
         fd_close(l->event_fd);
         fd_close(l->fd);
@@ -327,7 +365,7 @@ int line_log_new(const LineLogConfig *config, int64_t after, LineLog **ret)
         l->clock = config->clock;
         l->max_bytes = config->max_bytes;
         l->files = config->files;
-        l->last = l->waiting_last = l->writing_last = after;
+        l->last = l->writing_last = after;
         l->fd = -EBADF;
         pthread_mutex_init(&l->mutex, NULL);
         pthread_condattr_init(&monotonic);
@@ -358,19 +396,35 @@ LineLog *line_log_free(LineLog *l)
         return NULL;
 }
 
+/* -ENOMEM: nothing was added. */
+static int add_record(Buffer *b, const LineEvent *event)
+{
+        const LineRecord record = { .number = event->number,
+                                    .realtime = event->realtime,
+                                    .topic = strlen(event->topic) + 1,
+                                    .task_id = strlen(event->task_id) + 1,
+                                    .detail = strlen(event->detail) + 1 };
+
+        int r = buffer_reserve(b, sizeof(record) + record.topic + record.task_id + record.detail);
+        if (r < 0)
+                return r;
+        (void)buffer_append(b, &record, sizeof(record)); /* there is room */
+        (void)buffer_append(b, event->topic, record.topic);
+        (void)buffer_append(b, event->task_id, record.task_id);
+        (void)buffer_append(b, event->detail, record.detail);
+        return 0;
+}
+
 int line_log_add(LineLog *l, const LineEvent *event)
 {
         assert(l);
-        assert(event);
+        assert(event && event->topic && event->task_id && event->detail);
 
         pthread_mutex_lock(&l->mutex);
         bool first = l->waiting.size == 0;
-        int r = line_append_event(&l->waiting, event);
-        if (r >= 0) {
-                l->waiting_last = event->number;
-                l->wanted = l->waiting.size >= ROOM;
-                r = l->wanted;
-        }
+        int r = add_record(&l->waiting, event);
+        if (r >= 0)
+                r = l->wanted = l->waiting.size >= ROOM;
         if (first)
                 pthread_cond_signal(&l->wake);
         pthread_mutex_unlock(&l->mutex);

@@ -83,25 +83,28 @@ typedef enum Member {
         _MEMBER_MAX,
 } Member;
 
+#define TEXT(text) (text), sizeof(text) - 1
 static const struct {
         const char *name;
+        size_t size;
         bool is_text; /* anybody's: it keeps its quotes */
         bool at_end;  /* only shown when the task has ended */
 } members[_MEMBER_MAX] = {
-        [MEMBER_SUBSYSTEM] = { "subsystem", false, false },
-        [MEMBER_TASK_TYPE] = { "task_type", false, false },
-        [MEMBER_STATUS] = { "status", false, false },
-        [MEMBER_OUTCOME] = { "outcome", false, false },
-        [MEMBER_OWNER_UID] = { "owner_uid", false, false },
-        [MEMBER_ATTEMPT] = { "attempt", false, false },
-        [MEMBER_EXIT_STATUS] = { "exit_status", false, false },
-        [MEMBER_EXIT_SIGNAL] = { "exit_signal", false, false },
-        [MEMBER_DURATION] = { "duration_seconds", false, false },
-        [MEMBER_PROGRESS] = { "progress", false, false },
-        [MEMBER_TITLE] = { "title", true, false },
-        [MEMBER_CREATED_BY] = { "created_by", true, false },
-        [MEMBER_USAGE] = { "usage", true, true },
+        [MEMBER_SUBSYSTEM] = { TEXT("subsystem"), false, false },
+        [MEMBER_TASK_TYPE] = { TEXT("task_type"), false, false },
+        [MEMBER_STATUS] = { TEXT("status"), false, false },
+        [MEMBER_OUTCOME] = { TEXT("outcome"), false, false },
+        [MEMBER_OWNER_UID] = { TEXT("owner_uid"), false, false },
+        [MEMBER_ATTEMPT] = { TEXT("attempt"), false, false },
+        [MEMBER_EXIT_STATUS] = { TEXT("exit_status"), false, false },
+        [MEMBER_EXIT_SIGNAL] = { TEXT("exit_signal"), false, false },
+        [MEMBER_DURATION] = { TEXT("duration_seconds"), false, false },
+        [MEMBER_PROGRESS] = { TEXT("progress"), false, false },
+        [MEMBER_TITLE] = { TEXT("title"), true, false },
+        [MEMBER_CREATED_BY] = { TEXT("created_by"), true, false },
+        [MEMBER_USAGE] = { TEXT("usage"), true, true },
 };
+#undef TEXT
 
 static void find_members(const char *detail, Span ret[static _MEMBER_MAX])
 {
@@ -110,7 +113,7 @@ static void find_members(const char *detail, Span ret[static _MEMBER_MAX])
 
         while (cursor && *cursor && next_member(&cursor, &name, &value))
                 for (int m = 0; m < _MEMBER_MAX; m++)
-                        if (name.size == strlen(members[m].name) &&
+                        if (name.size == members[m].size &&
                             memcmp(name.text, members[m].name, name.size) == 0)
                                 ret[m] = value;
 }
@@ -132,7 +135,7 @@ static int append_member(Buffer *b, int m, Span value)
                 value = (Span){ value.text + 1, value.size - 2 };
         int r = buffer_append(b, " ", 1);
         if (r >= 0)
-                r = buffer_append_text(b, members[m].name);
+                r = buffer_append(b, members[m].name, members[m].size);
         if (r >= 0)
                 r = buffer_append(b, "=", 1);
         return r < 0 ? r : buffer_append(b, value.text, value.size);
