@@ -87,6 +87,7 @@ static void go_on_later(PublishOp *op, void (*step)(PublishOp *))
 
 static void act(PublishOp *op);
 static void make(PublishOp *op);
+static void answer_errno(PublishOp *op, int r, const char *what);
 
 /* ---- answers ---- */
 
@@ -101,7 +102,13 @@ static void give_way(PublishOp *op)
                 return;
         PublishOp *next = container_of(link, PublishOp, link);
         int r = hash_put(s->publishers, next->event.task_id, next);
-        assert(r >= 0); /* there was room for it */
+        if (r < 0) {
+                answer_errno(next, r, "cannot keep events in their order");
+                while ((link = list_pop(&op->waiting)))
+                        answer_errno(container_of(link, PublishOp, link), r,
+                                     "cannot keep events in their order");
+                return;
+        }
         next->first = true;
         list_splice(&next->waiting, &op->waiting);
         next->n_waiting = op->n_waiting - 1;
