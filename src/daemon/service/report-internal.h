@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the files about reported tasks share: report-start.c takes a task up, report.c what is said of it from then on,
- * report-watch.c notices when nothing more will be said. */
+/* What the files about reported tasks share: report-start.c takes a task up, report.c takes what is said of it from then on
+ * (report-op.c: the request, report-say.c: into the row), report-watch.c notices when nothing more will be said,
+ * report-attach.c has a process of its own join it (attachment.c: and leave it). */
 
 #include "daemon/service/service-internal.h"
 
@@ -40,9 +41,14 @@ void service_report_inserted(Service *s, Task *t);
 
 /* Says again what was held: the row is in the database now, or will never be. Empties the list. */
 void service_report_again(ListLink *held);
-/* Start of a task that exists, with this content: begins it (unless `pending`), has the process watched that `wanted` names, if
- * there is a pidfd of it (taken over; -EBADF: none), and answers with it. */
-void service_report_begin(Service *s, const Caller *caller, const TaskRow *wanted, int watch_fd,
-                          bool pending, service_task_t callback, void *userdata);
+/* Start of a task that exists. */
+typedef struct ReportBegin {
+        const TaskRow *wanted; /* its content, and the process that is to be watched */
+        int watch_fd;          /* a pidfd of that, taken over; -EBADF: none */
+        bool pending;
+} ReportBegin;
+/* Begins it, unless `pending`, if the content is the same; has the process watched; answers with it. */
+void service_report_begin(Service *s, const Caller *caller, const ReportBegin *q, service_task_t callback,
+                          void *userdata);
 /* Frees what was held, without an answer. */
 void service_report_drop(ListLink *held);

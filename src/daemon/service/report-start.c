@@ -169,8 +169,9 @@ static void join_or_refuse(StartOp *op, Task *t)
                 refuse(op, &e);
                 return;
         }
-        service_report_begin(op->service, &op->caller, &op->row, TAKE_FD(op->watch_fd), op->pending,
-                             op->callback, op->userdata);
+        service_report_begin(op->service, &op->caller,
+                             &(ReportBegin){ &op->row, TAKE_FD(op->watch_fd), op->pending }, op->callback,
+                             op->userdata);
 }
 
 /* ---- a new one ---- */
