@@ -26,7 +26,7 @@ _reeve_options() {
 _reeve_ids() {
     local status=
     case $1 in
-        update | complete | fail | signal | cancel | freeze | thaw | hold | release | extend) status=--status=pending,active,verifying ;;
+        attach | update | complete | fail | signal | cancel | freeze | thaw | hold | release | extend) status=--status=pending,active,verifying ;;
     esac
     reeve list --json=short --limit=100 $status 2>/dev/null | grep -o '"task_id":"[^"]*"' | cut -d'"' -f4
 }
@@ -46,6 +46,7 @@ _reeve_value() {
         --status | -s) _reeve_words "pending active verifying completed failed cancelled lost" "${2##*,}" ;;
         --property | -p) _reeve_words "$_reeve_properties" "$2" ;;
         --slice) _reeve_words "$(systemctl list-units --type=slice --plain --no-legend 2>/dev/null | cut -d' ' -f1)" "$2" ;;
+        --to) _reeve_words "$(_reeve_ids attach)" "$2" ;;
         --uid) mapfile -t COMPREPLY < <(compgen -u -- "$2") ;;
         --gid) mapfile -t COMPREPLY < <(compgen -g -- "$2") ;;
         --working-directory | -d) mapfile -t COMPREPLY < <(compgen -d -- "$2") ;;

@@ -149,6 +149,13 @@ typedef struct ReeveAttach {
 REEVE_PUBLIC int reeve_attach(ReeveConnection *c, const ReeveAttach *attach, char ret_id[REEVE_TASK_ID_SIZE],
                               json_t **ret_task, ReeveError *reterr);
 
+/* Has a process join a task that is reported (reeve_start()) and active, of the user as whom the process runs. It is moved into a
+ * cgroup of the task's, and what is counted there replaces what was reported; its end is no end of the task. Of `attach`
+ * pid, children, task_id (which must be there) and properties are looked at. AlreadyExists: another process has joined it. The
+ * rest as reeve_attach(). */
+REEVE_PUBLIC int reeve_attach_to(ReeveConnection *c, const ReeveAttach *attach, json_t **ret_task,
+                                 ReeveError *reterr);
+
 /* Waits until a task has ended and gives it as it then is (*ret_task, the caller's, may be NULL). When the connection
  * breaks, tries for up to `patience_usec` to get another. */
 REEVE_PUBLIC int reeve_wait(ReeveConnection *c, const char *task_id, uint64_t patience_usec,

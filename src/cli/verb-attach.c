@@ -3,7 +3,7 @@
 /* reeve attach: processes that run already become tasks, each one of its own.
  *
  * It does not stay with them, and Ctrl-C ends nothing: they were here before. Their ids are printed, so that `reeve wait $(reeve
- * attach PID)` says what there is to say. Options are those of `reeve run` that have a meaning for what is not started by
+ * attach PID)` says what there is to say. With --to= the process joins a reported task instead, which has all the rest already. Options are those of `reeve run` that have a meaning for what is not started by
  * it. With several pids each gets its turn; the exit status is that of the first failure. */
 
 #include <limits.h>
@@ -18,7 +18,7 @@
 
 typedef struct AttachOptions {
         CommonOptions common;
-        const char *subsystem, *type, *title, *description, *created_by, *id, *sla, *metadata;
+        const char *to, *subsystem, *type, *title, *description, *created_by, *id, *sla, *metadata;
         int priority;
         const char **properties;
         bool children;
@@ -29,6 +29,8 @@ typedef struct AttachOptions {
 static const Option attach_options[] = {
         { "children", 'c', NULL, "Also the processes below it, of the same user and in the same cgroup",
           OPTION_FLAG, ATTACH(children) },
+        { "to", 0, "ID", "Have it join this reported task of its user, instead of making one", OPTION_STRING,
+          ATTACH(to) },
         { "subsystem", 'S', "NAME", "Subsystem that the task belongs to (default: user)", OPTION_STRING,
           ATTACH(subsystem) },
         { "type", 'T', "NAME", "Type of the task (default: the command's name)", OPTION_STRING,
@@ -57,7 +59,7 @@ static int attach_one(ReeveConnection *c, const AttachOptions *o, json_t *metada
         const ReeveAttach attach = {
                 .pid = pid,
                 .children = o->children,
-                .task_id = o->id,
+                .task_id = o->to ?: o->id,
                 .subsystem = o->subsystem,
                 .task_type = o->type,
                 .title = o->title,
@@ -69,11 +71,13 @@ static int attach_one(ReeveConnection *c, const AttachOptions *o, json_t *metada
                 .properties = o->properties,
         };
 
-        if (reeve_attach(c, &attach, id, &task, &error) < 0)
+        int r = o->to ? reeve_attach_to(c, &attach, &task, &error)
+                      : reeve_attach(c, &attach, id, &task, &error);
+        if (r < 0)
                 return session_error(&error);
         if (o->common.json != JSON_MODE_OFF)
                 return json_print(o->common.json, task);
-        return puts(id) == EOF || fflush(stdout) == EOF ? EX_IOERR : 0;
+        return puts(o->to ?: id) == EOF || fflush(stdout) == EOF ? EX_IOERR : 0;
 }
 
 static int attach_all(const AttachOptions *o, const char **args, size_t n_args)
@@ -97,6 +101,35 @@ static int attach_all(const AttachOptions *o, const char **args, size_t n_args)
         return status;
 }
 
+/* What belongs to a task that is made here, and not to one that is there. */
+static const char *find_of_new_task(const AttachOptions *o)
+{
+        return o->id            ? "--id"
+               : o->subsystem   ? "--subsystem"
+               : o->type        ? "--type"
+               : o->title       ? "--title"
+               : o->description ? "--description"
+               : o->created_by  ? "--created-by"
+               : o->metadata    ? "--metadata"
+               : o->sla         ? "--sla"
+               : o->priority    ? "--priority"
+                                : NULL;
+}
+
+static int check_options(const AttachOptions *o, size_t n_args)
+{
+        const char *of_new_task = o->to ? find_of_new_task(o) : NULL;
+
+        if (of_new_task)
+                fprintf(stderr, "reeve: %s is for a new task, and with --to= there is none\n", of_new_task);
+        else if ((o->id || o->to) && n_args > 1)
+                fprintf(stderr, "reeve: %s is for one process, not for %zu\n", o->id ? "--id" : "--to",
+                        n_args);
+        else
+                return 0;
+        return EX_USAGE;
+}
+
 static int attach(const char **args, size_t n_args, const void *options)
 {
         const AttachOptions *o = options;
@@ -109,11 +142,8 @@ static int attach(const char **args, size_t n_args, const void *options)
                                 args[i]);
                         return EX_USAGE;
                 }
-        if (o->id && n_args > 1) {
-                fprintf(stderr, "reeve: --id is for one process, not for %zu\n", n_args);
-                return EX_USAGE;
-        }
-        return attach_all(o, args, n_args);
+        int status = check_options(o, n_args);
+        return status != 0 ? status : attach_all(o, args, n_args);
 }
 
 const Verb verb_attach = {

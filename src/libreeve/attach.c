@@ -172,6 +172,18 @@ static int fill_attach(Request *q, const ReeveRun *run, Submission *w, const voi
         return check_properties(q, reterr);
 }
 
+static int look(const ReeveAttach *attach, Facts *f, ReeveError *reterr)
+{
+        int r = attach->pid < 2 ? -ESRCH : read_facts(attach->pid, f);
+        if (r == -ESRCH || r == -ENOENT)
+                return reeve_error_set(reterr, REEVE_ERROR_ALREADY_FINISHED, "pid", "there is no process %d",
+                                       attach->pid);
+        if (r < 0)
+                return reeve_error_errno(reterr, r, "pid", "cannot look at process %d", attach->pid);
+        f->attach.children = attach->children;
+        return 0;
+}
+
 int reeve_attach(ReeveConnection *c, const ReeveAttach *attach, char ret_id[REEVE_TASK_ID_SIZE],
                  json_t **ret_task, ReeveError *reterr)
 {
@@ -180,13 +192,9 @@ int reeve_attach(ReeveConnection *c, const ReeveAttach *attach, char ret_id[REEV
         assert(c);
         assert(attach);
 
-        int r = attach->pid < 2 ? -ESRCH : read_facts(attach->pid, &f);
-        if (r == -ESRCH || r == -ENOENT)
-                return reeve_error_set(reterr, REEVE_ERROR_ALREADY_FINISHED, "pid", "there is no process %d",
-                                       attach->pid);
+        int r = look(attach, &f, reterr);
         if (r < 0)
-                return reeve_error_errno(reterr, r, "pid", "cannot look at process %d", attach->pid);
-        f.attach.children = attach->children;
+                return r;
         const ReeveRun run = {
                 .argv = f.argv,
                 .task_id = attach->task_id,
@@ -201,4 +209,18 @@ int reeve_attach(ReeveConnection *c, const ReeveAttach *attach, char ret_id[REEV
                 .properties = attach->properties,
         };
         return submit(c, "Attach", &run, fill_attach, &f, ret_id, ret_task, reterr);
+}
+
+int reeve_attach_to(ReeveConnection *c, const ReeveAttach *attach, json_t **ret_task, ReeveError *reterr)
+{
+        _cleanup_(facts_done) Facts f = { 0 };
+
+        assert(c);
+        assert(attach);
+
+        int r = look(attach, &f, reterr);
+        if (r < 0)
+                return r;
+        const ReeveRun run = { .task_id = attach->task_id, .properties = attach->properties };
+        return submit_join(c, &run, fill_attach, &f, ret_task, reterr);
 }

@@ -167,3 +167,28 @@ int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_f
                 *ret_task = json_incref(json_object_get(reply, "task"));
         return 0;
 }
+
+int submit_join(ReeveConnection *c, const ReeveRun *run, submit_fill_t fill, const void *userdata,
+                json_t **ret_task, ReeveError *reterr)
+{
+        _cleanup_(submission_done) Submission w = { .fds = { -EBADF }, .n_fds = 1 };
+        _cleanup_json_ json_t *reply = NULL;
+
+        assert(c);
+        assert(run);
+        assert(fill);
+
+        if (!run->task_id || !task_id_is_valid(run->task_id))
+                return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "task_id",
+                                       "not the id of a task");
+        strcpy(w.task_id, run->task_id);
+        w.parameters = json_pack("{s:i}", "spec", 0);
+        if (!w.parameters)
+                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
+        int r = write_spec(run, &w, fill, userdata, reterr);
+        if (r >= 0)
+                r = connection_call_again(c, "Attach", w.parameters, w.fds, w.n_fds, &reply, reterr);
+        if (r >= 0 && ret_task)
+                *ret_task = json_incref(json_object_get(reply, "task"));
+        return r;
+}

@@ -28,6 +28,10 @@ typedef int (*submit_fill_t)(Request *q, const ReeveRun *run, Submission *w, con
 int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_fill_t fill,
            const void *userdata, char *ret_id, json_t **ret_task, ReeveError *reterr);
 
+/* The same for a process that joins the task of run->task_id: with the specification and nothing else. */
+int submit_join(ReeveConnection *c, const ReeveRun *run, submit_fill_t fill, const void *userdata,
+                json_t **ret_task, ReeveError *reterr);
+
 /* Checks the names, and the id; makes an id if it is NULL. InvalidArgument names which is wrong. */
 int submit_choose_id(const char *task_id, const char *subsystem, const char *task_type,
                      char ret[static TASK_ID_MAX + 1], ReeveError *reterr);

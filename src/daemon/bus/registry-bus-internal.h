@@ -175,6 +175,7 @@ char *bus_task_path(const char *task_id);
 #define BUS_METHOD(name) int name(sd_bus_message *m, void *userdata, sd_bus_error *reterr)
 
 BUS_METHOD(bus_run_task);
+BUS_METHOD(bus_attach_task);
 BUS_METHOD(bus_start_task);
 BUS_METHOD(bus_update_task);
 BUS_METHOD(bus_complete_task);

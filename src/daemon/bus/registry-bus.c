@@ -27,6 +27,8 @@ static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("RunTask", SD_BUS_ARGS("h", spec, "a{sv}", options),
                                 SD_BUS_RESULT("s", task_id, "o", object), bus_run_task, FREE),
+        SD_BUS_METHOD_WITH_ARGS("AttachTask", SD_BUS_ARGS("h", spec, "a{sv}", options),
+                                SD_BUS_RESULT("s", task_id, "o", object), bus_attach_task, FREE),
         SD_BUS_METHOD_WITH_ARGS("StartTask", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", task_id),
                                 bus_start_task, FREE),
         SD_BUS_METHOD_WITH_ARGS("UpdateTask", SD_BUS_ARGS("s", task_id, "a{sv}", options), SD_BUS_NO_RESULT,

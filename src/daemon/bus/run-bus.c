@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* RunTask: the specification is the first descriptor, the options are those of varlink's Run, with two differences: "stdio"
+/* RunTask and AttachTask: the specification is the first descriptor, the options are those of varlink's Run or Attach, with two differences: "stdio"
  * is an array of descriptors, and "metadata" the text of a JSON object, for a dictionary of variants could not say what JSON
  * says. Descriptors of a message belong to the message: what is given to the service are duplicates. */
 
@@ -58,20 +58,36 @@ static int read_request(BusCall *c, BusFds *fds, json_t **ret, ReeveError *e)
         return bus_parse_object(*ret, "metadata", e);
 }
 
-static void run(BusCall *c)
+static void submit(BusCall *c, bool attach)
 {
         _cleanup_(bus_fds_done) BusFds fds = { 0 };
         _cleanup_free_ char *metadata = NULL;
         ReeveError e = REEVE_ERROR_NULL;
         RunRequest q;
 
-        if (read_request(c, &fds, &c->parameters, &e) < 0 ||
-            run_parameters_parse(c->parameters, take_fd, &fds, &q, &metadata, &e) < 0) {
+        int r = read_request(c, &fds, &c->parameters, &e);
+        if (r >= 0)
+                r = attach ? attach_parameters_parse(c->parameters, take_fd, &fds, &q, &metadata, &e)
+                           : run_parameters_parse(c->parameters, take_fd, &fds, &q, &metadata, &e);
+        if (r < 0) {
                 bus_call_fail(c, &e);
                 return;
         }
         c->in_service = true;
-        service_run(c->bus->service, &c->caller, &q, on_run, c);
+        if (q.joins)
+                service_attach_to(c->bus->service, &c->caller, q.spec_fd, on_run, c);
+        else
+                service_run(c->bus->service, &c->caller, &q, on_run, c);
+}
+
+static void run(BusCall *c)
+{
+        submit(c, false);
+}
+
+static void attach(BusCall *c)
+{
+        submit(c, true);
 }
 
 BUS_METHOD(bus_run_task)
@@ -79,5 +95,13 @@ BUS_METHOD(bus_run_task)
         BusCall *c = bus_call_new(ASSERT_PTR(userdata), m);
         if (c)
                 bus_call_identify(c, run);
+        return 1;
+}
+
+BUS_METHOD(bus_attach_task)
+{
+        BusCall *c = bus_call_new(ASSERT_PTR(userdata), m);
+        if (c)
+                bus_call_identify(c, attach);
         return 1;
 }

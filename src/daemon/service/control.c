@@ -120,9 +120,9 @@ static Task *find_active(Service *s, const Caller *caller, const char *task_id, 
         ReeveError e = REEVE_ERROR_NULL;
 
         Task *t = service_find(s, caller, task_id, callback, userdata);
-        if (t && task_is_reported(&t->row)) {
+        if (t && task_is_reported(&t->row) && !service_has_processes(t)) {
                 reeve_error_set(&e, REEVE_ERROR_UNAVAILABLE, "task_id",
-                                "task '%s' is reported: its processes are its reporter's", task_id);
+                                "task '%s' is reported, and no process is attached to it", task_id);
                 callback(&e, userdata);
                 return NULL;
         }
@@ -374,8 +374,8 @@ void service_carry_out_cancel(Service *s, Task *t)
                 service_end_otherwise(s, t, TASK_CANCELLED, TASK_OUTCOME_NONE, NULL);
                 return;
         }
-        if (task_is_reported(
-                            &t->row)) { /* whoever reports it is told when he speaks next: AlreadyFinished */
+        if (!service_has_processes(
+                            t)) { /* whoever reports it is told when he speaks next: AlreadyFinished */
                 service_end_otherwise(s, t, TASK_CANCELLED, TASK_OUTCOME_NONE, NULL);
                 return;
         }

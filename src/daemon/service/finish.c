@@ -17,7 +17,7 @@
 #include "basic/log.h"
 #include "common/net/net-usage.h"
 #include "daemon/launch/account.h"
-#include "daemon/service/service-internal.h"
+#include "daemon/service/report-internal.h"
 
 TaskOp *task_op_new(Service *s, const Task *t)
 {
@@ -186,26 +186,31 @@ void service_commit_end(Service *s, Task *t, const AttemptRow *a)
         service_queue_leave(s, t);
 }
 
-/* What only samples know, the final account keeps. */
-static void keep_sampled(const Task *t, AttemptRow *a)
+void service_keep_sampled(const Task *t, AttemptRow *a)
 {
         Usage sampled = { 0 };
 
-        sampled.value[USAGE_MEMORY_ANON_PEAK] = t->row.usage.value[USAGE_MEMORY_ANON_PEAK];
-        sampled.source[USAGE_MEMORY_ANON_PEAK] = t->row.usage.source[USAGE_MEMORY_ANON_PEAK];
+        assert(t);
+        assert(a);
+
+        const Usage *seen = &t->row.usage;
+        if (seen->source[USAGE_MEMORY_ANON_PEAK] != USAGE_REPORTED) {
+                sampled.value[USAGE_MEMORY_ANON_PEAK] = seen->value[USAGE_MEMORY_ANON_PEAK];
+                sampled.source[USAGE_MEMORY_ANON_PEAK] = seen->source[USAGE_MEMORY_ANON_PEAK];
+        }
         usage_fill(&a->usage, &sampled);
 
         /* rusage knows the largest process; the sum that was seen at a moment may have been more. */
-        const Usage *seen = &t->row.usage;
         if (a->usage.source[USAGE_MEMORY_PEAK] == USAGE_RUSAGE && usage_has(seen, USAGE_MEMORY_PEAK) &&
+            seen->source[USAGE_MEMORY_PEAK] != USAGE_REPORTED &&
             seen->value[USAGE_MEMORY_PEAK] > a->usage.value[USAGE_MEMORY_PEAK])
                 usage_set(&a->usage, USAGE_MEMORY_PEAK, (uint64_t)seen->value[USAGE_MEMORY_PEAK],
                           seen->source[USAGE_MEMORY_PEAK]);
 }
 
-/* The signal, 0: none. */
-static int killed_by(const AttemptRow *a)
+int service_killed_by(const AttemptRow *a)
 {
+        assert(a);
         return a->exit_kind == RECORD_EXIT_KILLED || a->exit_kind == RECORD_EXIT_DUMPED ? a->exit_value : 0;
 }
 
@@ -232,12 +237,12 @@ static int finish(Service *s, Task *t, const Record *record)
                 e.number = record->exit_value;
                 task_set_message(t, "%s", e.text);
         }
-        keep_sampled(t, &a);
+        service_keep_sampled(t, &a);
         if (service_hook_tries_again(s, t, &a)) {
                 attempt_row_done(&a);
                 return 1;
         }
-        service_sla_blame(s, t, record->ended_boottime_usec, killed_by(&a));
+        service_sla_blame(s, t, record->ended_boottime_usec, service_killed_by(&a));
         bool accepted = service_accepts_status(t, &a);
         if (tries_again(s, t, &a, accepted)) {
                 attempt_row_done(&a);
@@ -289,6 +294,7 @@ void service_end_otherwise(Service *s, Task *t, TaskState state, TaskOutcome out
              verifying = t->row.status == TASK_VERIFYING;
         AttemptRow a = unseen_end(&t->row, clock_realtime(s->clock));
 
+        service_attachment_settle(s, t);
         task_ended_otherwise(t, state, outcome, message, a.ended_realtime);
         if (!verifying) /* else its work ended before */
                 service_sla_ended(s, t, clock_boottime(s->clock));
@@ -331,7 +337,7 @@ int service_look_at_record(Service *s, Task *t)
         assert(t);
 
         if (task_is_reported(&t->row))
-                return 0;
+                return service_attachment_take(s, t, NULL, NULL);
         task_attempt_name(t->row.task_id, t->row.attempt + (t->row.status == TASK_PENDING), name);
         int r = record_map(record_watch_dir_fd(s->records), name, &record);
         if (r == -ENOENT || r == -EAGAIN)
@@ -364,6 +370,6 @@ void service_on_record_closed(const char *name, void *userdata)
         Task *t = registry_get(s->registry, task_id);
         if (!t)
                 service_look_at_stray(s, name);
-        else if (attempt == t->row.attempt + (t->row.status == TASK_PENDING))
+        else if (task_is_reported(&t->row) || attempt == t->row.attempt + (t->row.status == TASK_PENDING))
                 service_look_at_record(s, t);
 }

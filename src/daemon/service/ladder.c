@@ -191,7 +191,7 @@ static bool act_on_pending(Service *s, Task *t, LadderStep *step)
         return true;
 }
 
-/* It was reported: there is no process that we could do something to. */
+/* It was reported, and no process is attached: there is none that we could do something to. */
 static bool act_on_reported(Service *s, Task *t, LadderStep *step)
 {
         if (step->act == LADDER_KILL) {
@@ -207,7 +207,7 @@ static bool act_on_process(Service *s, Task *t, LadderStep *step)
 {
         if (t->row.status == TASK_PENDING)
                 return act_on_pending(s, t, step);
-        if (t->row.status == TASK_ACTIVE && t->row.attempt == 0)
+        if (t->row.status == TASK_ACTIVE && !service_has_processes(t))
                 return act_on_reported(s, t, step);
         if (t->row.status == TASK_ACTIVE && bit_of(t, step) < RECORD_STEPS_MAX)
                 return send_step(s, t, step);
@@ -321,7 +321,8 @@ static bool act(Service *s, Task *t, LadderStep *step)
 static bool is_ended(const Task *t)
 {
         const Ladder *l = t->ladder->sla.ladder;
-        bool runs = t->row.status != TASK_PENDING && (t->row.attempt > 0 || t->row.status == TASK_VERIFYING);
+        bool runs = t->row.status != TASK_PENDING &&
+                    (service_has_processes(t) || t->row.status == TASK_VERIFYING);
 
         for (size_t i = 0; !runs && i < l->n_steps; i++)
                 if (l->steps[i].state == LADDER_DONE && asks_to_end(l->steps + i))

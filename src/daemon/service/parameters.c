@@ -178,6 +178,47 @@ int run_parameters_parse(json_t *parameters, take_fd_t take_fd, void *userdata, 
         return 0;
 }
 
+/* ---- Attach ---- */
+
+/* What a new task must have, and one that is there has. */
+static bool names_new_task(json_t *parameters)
+{
+        return json_object_get(parameters, "subsystem") || json_object_get(parameters, "task_type");
+}
+
+static int join_parameters_parse(json_t *parameters, const FdSource *source, RunRequest *ret, ReeveError *e)
+{
+        static const JsonField field = { "spec", JSON_FIELD_INTEGER, offsetof(RunParameters, spec),
+                                         JSON_FIELD_MANDATORY, 0 };
+        RunParameters p = { 0 };
+        RunRequest q = { .spec_fd = -EBADF, .attach = true, .joins = true };
+
+        int r = json_dispatch(parameters, &field, 1, &p, e);
+        if (r >= 0)
+                r = take_descriptors(source, &p, &q, e);
+        if (r >= 0)
+                *ret = q;
+        return r;
+}
+
+int attach_parameters_parse(json_t *parameters, take_fd_t take_fd, void *userdata, RunRequest *ret,
+                            char **ret_metadata, ReeveError *reterr)
+{
+        const FdSource source = { take_fd, userdata };
+
+        assert(parameters);
+        assert(take_fd);
+        assert(ret);
+        assert(ret_metadata);
+
+        if (!names_new_task(parameters))
+                return join_parameters_parse(parameters, &source, ret, reterr);
+        int r = run_parameters_parse(parameters, take_fd, userdata, ret, ret_metadata, reterr);
+        if (r >= 0)
+                ret->attach = true;
+        return r;
+}
+
 /* ---- List ---- */
 
 #define LIST_LIMIT_DEFAULT 100

@@ -14,6 +14,9 @@ typedef int (*take_fd_t)(void *userdata, size_t index);
  * is the caller's to free, after the request. On success service_run() takes the descriptors over; on failure none is left open. */
 int run_parameters_parse(json_t *parameters, take_fd_t take_fd, void *userdata, RunRequest *ret,
                          char **ret_metadata, ReeveError *reterr);
+/* Parameters of Attach: the same, but with `spec` alone it `joins`, and service_attach_to() takes the one descriptor over. */
+int attach_parameters_parse(json_t *parameters, take_fd_t take_fd, void *userdata, RunRequest *ret,
+                            char **ret_metadata, ReeveError *reterr);
 /* Closes the descriptors of a request that is not made after all. */
 void run_request_drop(RunRequest *q);
 

@@ -12,7 +12,7 @@
  *     active    started                     it runs, or its keeper died and the launcher has it adopted: its record will tell
  *     active    none, same boot             cannot be, but for a human hand: lost / exit-unknown
  *     active    none or not ended, other boot   lost / rebooted
- *     reported  none                        report-watch.c: its reporter is found again, or it is lost
+ *     reported  any                         report-watch.c: its reporter is found again, or it is lost; attachment.c: and its process
  *     none      ended                       the commit was made, but not the Forget: forgotten again
  *
  * The launcher recovers records whose keepers died by itself (launcher/recover.c), with or without us. */
@@ -26,7 +26,7 @@
 #include "basic/log.h"
 #include "common/cgroup/cgroup.h"
 #include "common/spec/spec.h"
-#include "daemon/service/service-internal.h"
+#include "daemon/service/report-internal.h"
 
 #define RETRY_USEC          (50 * USEC_PER_MSEC)
 #define RETRY_ACCURACY_USEC (10 * USEC_PER_MSEC)
@@ -84,6 +84,7 @@ static void recover_task(Service *s, Task *t)
         }
         if (task_is_reported(&t->row)) {
                 service_report_recover(s, t);
+                restore_frozen(s, t);
                 return;
         }
         int r = service_look_at_record(s, t);
@@ -273,7 +274,10 @@ static void on_stray(const ReeveError *error, TaskRow **rows, size_t n, void *us
         if (error)
                 return;
         if (n > 0 && task_state_is_final(rows[0]->status)) {
-                launcher_client_kill(op->service->launcher, op->task_id, op->attempt);
+                if (task_is_reported(rows[0])) /* its process was its reporter's, and may go on */
+                        service_attachment_release(op->service, op->task_id);
+                else
+                        launcher_client_kill(op->service->launcher, op->task_id, op->attempt);
                 launcher_client_forget(op->service->launcher, op->task_id, op->attempt);
         } else if (n == 0)
                 log_warning("%s: there is a record of a task that the database does not know", op->task_id);
@@ -293,6 +297,7 @@ void service_look_at_stray(Service *s, const char *name)
                 /* One that was followed by another: only its Forget was lost. */
                 if (attempt < t->row.attempt + (t->row.status == TASK_PENDING))
                         launcher_client_forget(s->launcher, task_id, attempt);
+                service_attachment_forget(s, t);
                 return;
         }
         if (task_id_ends_in(task_id, "check")) {

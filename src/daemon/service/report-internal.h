@@ -9,6 +9,14 @@
 
 struct Reporter;
 
+/* The process that was attached to a reported task. */
+typedef enum Attached {
+        ATTACHED_NONE,
+        ATTACHED_ASKED, /* the launcher is at it */
+        ATTACHED_RUNS,
+        ATTACHED_OVER, /* it has ended, or the task before it: its account was taken */
+} Attached;
+
 /* What Task.report points to. */
 typedef struct TaskReport {
         Service *service;
@@ -21,6 +29,11 @@ typedef struct TaskReport {
         ListLink of_reporter;
         usec_t silent_boottime; /* nothing heard until then: lost */
         size_t index;           /* in Service.heartbeats */
+
+        Attached attached;
+        pid_t attached_pid; /* with its start time; 0: none since our start */
+        uint64_t attached_start;
+        bool attached_stored; /* its final account was committed: the record may go */
 } TaskReport;
 
 /* ---- report-watch.c ---- */
@@ -36,6 +49,26 @@ int service_report_watch(Service *s, Task *t, int pidfd);
 void service_report_heard(Task *t);
 /* Its row is in the database: it may be lost now, if its reporter has ended meanwhile. */
 void service_report_inserted(Service *s, Task *t);
+
+/* Its reporter has ended: loses the task, unless that is for the end of its attached process to do. False if it stays. */
+bool service_report_lose(Service *s, Task *t);
+/* The watched reporter has ended, and the task is not lost yet. */
+bool service_report_is_left(const Task *t);
+
+/* ---- attachment.c ---- */
+
+/* The record of the one process that may be attached to a task has this number. */
+#define ATTACHED_ATTEMPT 1U
+
+/* Takes over what the record of the attached process says. 1: there is one, and the callback (may be NULL) comes after the commit; 0:
+ * there is none, or the task's end is under way: no callback. */
+int service_attachment_take(Service *s, Task *t, service_task_t callback, void *userdata);
+/* The task's end is being said: its account is taken now, and its process let go. Does nothing if none is attached. */
+void service_attachment_settle(Service *s, Task *t);
+/* The launcher is there: a Forget of its record that was lost with the one before is sent again. */
+void service_attachment_forget(Service *s, const Task *t);
+/* Nothing that was set for the task holds for the process any more: its backstop, its being frozen. */
+void service_attachment_release(Service *s, const char *task_id);
 
 /* ---- report.c ---- */
 

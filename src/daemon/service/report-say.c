@@ -100,6 +100,12 @@ static void say_columns(json_t *metrics, TaskRow *row)
         }
 }
 
+/* By somebody who knows better than a reporter. */
+static bool is_counted(const Task *t, UsageField f)
+{
+        return usage_has(&t->row.usage, f) && t->row.usage.source[f] != USAGE_REPORTED;
+}
+
 void report_say(const ReportOp *op, Task *t, ReportTexts *n)
 {
         TaskRow *row = &t->row;
@@ -114,7 +120,7 @@ void report_say(const ReportOp *op, Task *t, ReportTexts *n)
                 row->progress = op->q.progress;
         }
         for (int f = 0; f < _USAGE_FIELD_MAX; f++)
-                if (usage_has(&op->q.usage, (UsageField)f)) {
+                if (usage_has(&op->q.usage, (UsageField)f) && !is_counted(t, (UsageField)f)) {
                         row->usage.value[f] = op->q.usage.value[f];
                         row->usage.source[f] = USAGE_REPORTED;
                 }

@@ -177,12 +177,22 @@ static void stop_watching(TaskReport *r)
         free(p);
 }
 
+/* Whoever reports by a process that is attached ends with it, and how that ended says more (attachment.c). */
+static bool ends_with_process(const Task *t)
+{
+        return service_has_processes(t) &&
+               (t->row.cancel_requested || t->report->attached_pid == t->row.pid);
+}
+
 /* One whose row is being inserted comes back to it. */
-static bool lose_with_reporter(Service *s, Task *t)
+bool service_report_lose(Service *s, Task *t)
 {
         char message[64];
 
-        if (t->doing & TASK_DOING_INSERT)
+        assert(s);
+        assert(t && t->report);
+
+        if ((t->doing & TASK_DOING_INSERT) || ends_with_process(t))
                 return false;
         if (t->row.pid > 0)
                 snprintf(message, sizeof(message), "its reporter (pid %d) ended before it", (int)t->row.pid);
@@ -190,6 +200,13 @@ static bool lose_with_reporter(Service *s, Task *t)
                 snprintf(message, sizeof(message), "its reporter ended before it");
         lose(s, t, message);
         return true;
+}
+
+bool service_report_is_left(const Task *t)
+{
+        assert(t && t->report);
+
+        return t->report->reporter && t->report->reporter->ended;
 }
 
 /* Whoever is lost leaves the reporter, and the last one frees it; who stays goes to the end of the list. */
@@ -205,7 +222,7 @@ static int on_reporter_ended(sd_event_source *source, int fd, uint32_t events, v
                 n++;
         while (n-- > 0) {
                 TaskReport *r = container_of(p->tasks.next, TaskReport, of_reporter);
-                if (lose_with_reporter(s, r->task))
+                if (service_report_lose(s, r->task))
                         continue;
                 list_remove(&r->of_reporter);
                 list_append(&p->tasks, &r->of_reporter);
@@ -368,7 +385,7 @@ void service_report_inserted(Service *s, Task *t)
         assert(s);
         assert(t && t->report);
 
-        if (!t->report->reporter || !t->report->reporter->ended || !lose_with_reporter(s, t))
+        if (!t->report->reporter || !t->report->reporter->ended || !service_report_lose(s, t))
                 service_report_heard(t);
 }
 
@@ -415,6 +432,11 @@ void service_report_recover(Service *s, Task *t)
                                       "the machine was restarted before its end was reported");
                 return;
         }
+        if (t->row.attempt > 0)
+                t->report->attached = ATTACHED_OVER; /* unless its record says otherwise */
+        service_attachment_take(s, t, NULL, NULL);
+        if (t->doing & TASK_DOING_FINISH)
+                return;
         if (t->row.cancel_requested) {
                 service_carry_out_cancel(s, t);
                 return;
@@ -423,7 +445,7 @@ void service_report_recover(Service *s, Task *t)
         if (r < 0)
                 log_warning_errno(r, "%s: its reporter is not watched any more", t->row.task_id);
         if (r == 0)
-                lose_with_reporter(s, t);
+                service_report_lose(s, t);
         else
                 service_report_heard(t);
         service_ladder_act(s, t);

@@ -85,7 +85,7 @@ static void answer_late(const ReportOp *op, const TaskRow *row)
                 op->callback(NULL, row, op->userdata);
         else
                 refuse(op, REEVE_ERROR_ALREADY_FINISHED, "task_id", "task '%s' has ended: %s", op->task_id,
-                       task_state_name(row->status));
+                       row->status == TASK_ACTIVE ? "it is being cancelled" : task_state_name(row->status));
 }
 
 static void on_looked_up(const ReeveError *error, TaskRow **rows, size_t n, void *userdata)
@@ -243,6 +243,7 @@ static void end(ReportOp *op, Task *t, ReportTexts *n)
         Service *s = op->service;
         usec_t now = clock_boottime(s->clock);
 
+        service_attachment_settle(s, t);
         report_say(op, t, n);
         say_end(op, t);
         commit_points(op);
@@ -289,10 +290,12 @@ static bool may_say(const ReportOp *op, const Task *t)
         return false;
 }
 
+/* One that is being cancelled, too: its processes are told to end, and it ends with them. */
 static bool has_ended(const Task *t)
 {
         return (t->doing & TASK_DOING_FINISH) || t->row.status == TASK_VERIFYING ||
-               task_state_is_final(t->row.status);
+               task_state_is_final(t->row.status) ||
+               (task_is_reported(&t->row) && service_has_processes(t) && t->row.cancel_requested);
 }
 
 static void do_now(ReportOp *taken, Task *t)

@@ -12,6 +12,7 @@
  *     unique.c   there is one of its kind at a time
  *     hook.c     a hook goes this way too, without a specification and with more attempts
  *     report-start.c, report.c, report-watch.c   work that others do and report: taken up, told of, given up
+ *     report-attach.c, attachment.c   a process of the reporter's joins its task and is counted
  *     publish.c  events from elsewhere become such reports, publish-topic.c: which there are
  *     control.c  signals, freezing, cancelling
  *     policy.c   the policy in force, and what of it applies to a task
@@ -252,6 +253,10 @@ int service_look_at_record(Service *s, Task *t);
 /* Commits that the attempt runs, and begins to sample it. */
 void service_commit_started(Service *s, Task *t, const AttemptRow *a);
 void service_on_record_closed(const char *name, void *userdata);
+/* What only samples know, the final account of the attempt keeps. */
+void service_keep_sampled(const Task *t, AttemptRow *a);
+/* The signal that ended it, 0: none. */
+int service_killed_by(const AttemptRow *a);
 /* Commits an end that the row has already; `a` NULL: the attempt was committed before, or there was none. */
 void service_commit_end(Service *s, Task *t, const AttemptRow *a);
 /* Commits an end that needs no record. */
@@ -301,6 +306,11 @@ void service_hook_ended(Service *s, Task *t);
 void service_recover_hook(Service *s, Task *t);
 void service_release_hook(Task *t);
 
+/* ---- attachment.c ---- */
+
+/* Has the task, which is not pending, processes that we can act on? A reported one has those that were attached. */
+bool service_has_processes(const Task *t);
+
 /* ---- report-watch.c ---- */
 
 /* -ENOMEM, or what making a timer gives. */
@@ -325,6 +335,8 @@ int service_start_sampler(Service *s, ReeveError *reterr);
 void service_sample(Service *s, Task *t);
 /* Submits the snapshots that gathered, those of this task among them. */
 void service_unsample(Service *s, Task *t);
+/* Puts what was counted now into the row: peaks stay, and what was reported, where nothing counts. */
+void service_take_usage(Task *t, const Usage *counted);
 void service_flush_snapshots(Service *s);
 /* Asks the launcher, which has just come, where the network counters are. */
 void service_find_network_map(Service *s);

@@ -86,6 +86,7 @@ typedef struct RunRequest {
         bool join;          /* if there is one: answer with it, instead of AlreadyExists */
         bool hold;          /* it does not start before it is released */
         bool attach;        /* Attach: the specification names a process that runs, nothing is executed */
+        bool joins;         /* ... and its task is there: for service_attach_to(), which wants nothing else */
 } RunRequest;
 
 typedef void (*service_task_t)(const ReeveError *error, const TaskRow *task, void *userdata);
@@ -94,6 +95,11 @@ typedef void (*service_task_t)(const ReeveError *error, const TaskRow *task, voi
  * the task is durable by then. */
 void service_run(Service *s, const Caller *caller, RunRequest *request, service_task_t callback,
                  void *userdata);
+
+/* Attach to a reported task of the specification's id, which the process joins: it is moved into a cgroup of the task's, which
+ * is accounted from there and ends as it is reported. `spec_fd` is taken over. Answers when it was moved and that is durable. */
+void service_attach_to(Service *s, const Caller *caller, int spec_fd, service_task_t callback,
+                       void *userdata);
 
 /* ---- work that the caller does himself, and reports ---- */
 

@@ -34,6 +34,30 @@ static void keep_peaks(Usage *fresh, const Usage *before)
                          fresh->source[USAGE_MEMORY_CURRENT]);
 }
 
+/* What was reported stays where nothing is counted. */
+static void keep_reported(Usage *fresh, const Usage *before)
+{
+        for (int f = 0; f < _USAGE_FIELD_MAX; f++)
+                if (before->source[f] == USAGE_REPORTED && !usage_has(fresh, (UsageField)f)) {
+                        fresh->value[f] = before->value[f];
+                        fresh->source[f] = USAGE_REPORTED;
+                }
+}
+
+void service_take_usage(Task *t, const Usage *counted)
+{
+        assert(t);
+        assert(counted);
+
+        Usage fresh = *counted, before = t->row.usage;
+        for (int f = 0; f < _USAGE_FIELD_MAX; f++)
+                if (before.source[f] == USAGE_REPORTED)
+                        usage_clear(&before, (UsageField)f);
+        keep_peaks(&fresh, &before);
+        keep_reported(&fresh, &t->row.usage);
+        t->row.usage = fresh;
+}
+
 static Task *take_reading(Service *s, const SamplerReading *reading)
 {
         Task *t = registry_get(s->registry, reading->target.key);
@@ -46,8 +70,7 @@ static Task *take_reading(Service *s, const SamplerReading *reading)
                 usage_clear(&fresh, USAGE_CPU_THROTTLED);
                 usage_clear(&fresh, USAGE_CPU_NR_THROTTLED);
         }
-        keep_peaks(&fresh, &t->row.usage);
-        t->row.usage = fresh;
+        service_take_usage(t, &fresh);
         return t;
 }
 

@@ -449,6 +449,19 @@ static int read_open_task(sqlite3_stmt *st, StoreOpenTask *ret)
         return r;
 }
 
+/* A snapshot is newer than the row; but what is reported is stored with the row each time. */
+static void take_counted(TaskRow *row, const Usage *last)
+{
+        Usage fresh = *last;
+
+        for (int f = 0; task_is_reported(row) && f < _USAGE_FIELD_MAX; f++)
+                if (!usage_has(last, (UsageField)f) || last->source[f] == USAGE_REPORTED) {
+                        fresh.value[f] = row->usage.value[f];
+                        fresh.source[f] = row->usage.source[f];
+                }
+        row->usage = fresh;
+}
+
 /* What was known last of the counters of an attempt that runs: of a task that is lost, that is the account. */
 static int read_last_usage(StoreDb *db, TaskRow *row)
 {
@@ -465,7 +478,7 @@ static int read_last_usage(StoreDb *db, TaskRow *row)
         if (rc == SQLITE_ROW) {
                 r = store_read_snapshot(st, &last);
                 if (r >= 0 && last.attempt == row->attempt)
-                        row->usage = last.usage;
+                        take_counted(row, &last.usage);
         }
         store_db_reset(db, STORE_SQL_SNAPSHOTS);
         return r < 0 ? r : rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -EIO;

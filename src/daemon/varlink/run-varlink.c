@@ -17,12 +17,17 @@ static int submit(RegistryVarlink *v, VarlinkCall *call, json_t *parameters, boo
         ReeveError e = REEVE_ERROR_NULL;
         RunRequest q;
 
-        if (run_parameters_parse(parameters, take_fd, call, &q, &metadata, &e) < 0)
+        int r = attach ? attach_parameters_parse(parameters, take_fd, call, &q, &metadata, &e)
+                       : run_parameters_parse(parameters, take_fd, call, &q, &metadata, &e);
+        if (r < 0)
                 return varlink_call_reeve_error(call, &e);
-        q.attach = attach;
         Pending *pending = pending_new(v, call);
         if (!pending) {
                 run_request_drop(&q);
+                return 0;
+        }
+        if (q.joins) {
+                service_attach_to(v->service, &pending->caller, q.spec_fd, pending_reply_task, pending);
                 return 0;
         }
         /* A peer that has gone is in no group, which allows it nothing. */

@@ -12,7 +12,7 @@ INTERFACE = "io.reeve.Registry1"
 TASK = "io.reeve.Task1"
 SLEEP = ["/bin/sleep", "1000"]
 IN = {
-    "RunTask": "ha{sv}", "CancelTask": "ss", "SignalTask": "si", "FreezeTask": "s", "ThawTask": "s", "GetTask": "s",
+    "RunTask": "ha{sv}", "AttachTask": "ha{sv}", "CancelTask": "ss", "SignalTask": "si", "FreezeTask": "s", "ThawTask": "s", "GetTask": "s",
     "ExtendTask": "st", "ListTasks": "a{sv}", "GetStats": "", "ReloadPolicy": "", "StartTask": "a{sv}", "UpdateTask": "sa{sv}",
     "CompleteTask": "sba{sv}", "FailTask": "ss", "Publish": "ss",
 }

@@ -15,7 +15,7 @@ import pytest
 import registry
 from conftest import NAME, SOURCE
 from dbus import DBusError
-from instance import REEVED, Daemon
+from instance import REEVED, Daemon, cgroup2_mount
 from registry import OBJECT, SLEEP, TASK, call, ended, get, properties, run, watch
 
 STANDARD = "org.freedesktop.DBus"
@@ -229,6 +229,45 @@ def test_run_refuses_what_is_no_specification(c):
 def test_run_says_what_could_not_be_executed(c):
     with refused("ExecFailed", "/nonexistent"):
         run(c, ["/nonexistent"])
+
+
+@contextlib.contextmanager
+def sleeper():
+    with subprocess.Popen(SLEEP) as p:
+        try:
+            yield p
+        finally:
+            p.kill()
+
+
+def attach(c, task, pid, options=None):
+    fd = registry.spec.memfd(registry.spec.attached(task, pid))
+    try:
+        return call(c, "AttachTask", fd, options or {})
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.skipif(cgroup2_mount() is None, reason="there is no cgroup2 here")
+def test_attach(c):
+    """A process becomes a task, or, without options, joins one that is reported."""
+    what = {"subsystem": ("s", "test"), "task_type": ("s", "attach")}
+    with sleeper() as p, sleeper() as q:
+        task, path = attach(c, "test_bus_attached", p.pid, {**what, "title": ("s", "A process")})
+        t = get(c, task)
+        assert (task, t["title"], t["pid"]) == ("test_bus_attached", "A process", p.pid), t
+        assert attach(c, task, p.pid, {**what, "title": ("s", "A process")})[1] == path, "the same again"
+        with refused("NoSuchTask", "task_id"):
+            attach(c, "test_bus_joined", q.pid)
+        call(c, "StartTask", {**what, "task_id": ("s", "test_bus_joined")})
+        with refused("InvalidArgument", "task_type"):
+            attach(c, "test_bus_joined", q.pid, {"subsystem": ("s", "test")})
+        assert attach(c, "test_bus_joined", q.pid)[0] == "test_bus_joined"
+        t = get(c, "test_bus_joined")
+        assert (t["status"], t["attempt"], t["kind"]) == ("active", 1, "reported"), t
+        call(c, "SignalTask", "test_bus_joined", 9)
+        assert q.wait() == -9
+        call(c, "CompleteTask", "test_bus_joined", True, {})
 
 
 def test_every_method_about_a_task_refuses_a_wrong_id(c):

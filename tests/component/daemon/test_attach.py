@@ -12,39 +12,11 @@ import pytest
 import spec
 from instance import REEVE, Instance, cgroup2_mount
 from people import Person
+from processes import OBEDIENT, Process
 from varlink import ConnectionLost, VarlinkError
 
 pytestmark = pytest.mark.skipif(cgroup2_mount() is None, reason="there is no cgroup2 here")
 NOBODY = pwd.getpwnam("nobody")
-OBEDIENT = "echo ready; while read -r word n; do [ $word = end ] && exit $n; echo $word; done"
-
-
-class Process:
-    """A shell that does what it is told, as `user`. Its parent, this test, reaps it when it is asked to."""
-
-    def __init__(self, user=None, script=OBEDIENT):
-        as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
-        self.popen = subprocess.Popen(["/bin/sh", "-c", script, "a shell"], stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE, text=True, bufsize=1, cwd="/tmp", **as_user)
-        assert self.popen.stdout.readline() == "ready\n"
-        self.pid = self.popen.pid
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        self.popen.kill()
-        self.popen.wait()
-        self.popen.stdout.close()
-        self.popen.stdin.close()
-
-    def end(self, status):
-        self.popen.stdin.write(f"end {status}\n")
-        self.popen.stdin.flush()
-
-    def cgroup(self):
-        with open(f"/proc/{self.pid}/cgroup", encoding="ascii") as f:
-            return next(line for line in f if line.startswith("0::")).rstrip("\n")[4:]
 
 
 def reeve(i, *args, status=0):
