@@ -152,6 +152,12 @@ static int append_time(Buffer *b, usec_t realtime)
         return buffer_printf(b, "%s.%06uZ " LINE_WORD, text, (unsigned)(realtime % USEC_PER_SEC));
 }
 
+static bool is_end(const char *topic)
+{
+        return streq(topic, "task.completed") || streq(topic, "task.failed") ||
+               streq(topic, "task.cancelled") || streq(topic, "task.lost");
+}
+
 static int append_event(Buffer *b, const LineEvent *e)
 {
         Span found[_MEMBER_MAX] = { 0 };
@@ -161,7 +167,7 @@ static int append_event(Buffer *b, const LineEvent *e)
         if (r >= 0)
                 r = buffer_printf(b, " event=%" PRId64 " topic=%s task_id=%s", e->number, e->topic,
                                   e->task_id);
-        bool ended = found[MEMBER_DURATION].size > 0;
+        bool ended = is_end(e->topic);
         for (int m = 0; r >= 0 && m < _MEMBER_MAX; m++)
                 if (found[m].size > 0 && (ended || !members[m].at_end))
                         r = append_member(b, m, found[m]);

@@ -245,10 +245,12 @@ void task_report_ended(Task *t, bool success, usec_t realtime, usec_t boottime)
 {
         assert(t);
 
-        if (t->row.status == TASK_PENDING)
-                task_report_started(t, realtime, boottime);
+        if (t->row.status ==
+            TASK_PENDING) /* when it began nobody has said, so how long it took is not known */
+                move(t, TASK_ACTIVE);
+        else
+                t->row.duration_usec = usec_sub(boottime, t->row.started_boottime);
         t->row.completed_realtime = realtime;
-        t->row.duration_usec = usec_sub(boottime, t->row.started_boottime);
         end(t, success ? TASK_VERIFYING : TASK_FAILED, success ? TASK_OUTCOME_NONE : TASK_OUTCOME_REPORTED);
 }
 

@@ -198,7 +198,7 @@ static void make(PublishOp *op)
                 answer(op, &e, NULL);
                 return;
         }
-        q.pending = op->event.act == PUBLISH_CREATED || op->event.act == PUBLISH_CANCELLED;
+        q.pending = op->event.act != PUBLISH_STARTED && op->event.act != PUBLISH_UPDATED;
         service_start(op->service, &op->caller, &q, on_made, op);
 }
 

@@ -153,8 +153,8 @@ def test_names_of_missions_are_of_missions(c):
 @pytest.mark.parametrize("topic, payload, topics, status", [
     ("task.started", {}, ["created", "started"], "active"),
     ("task.updated", {"progress": 0.5}, ["created", "started", "updated"], "active"),
-    ("task.completed", {"success": True}, ["created", "started", "completed"], "completed"),
-    ("task.failed", {"message": "x"}, ["created", "started", "failed"], "failed"),
+    ("task.completed", {"success": True}, ["created", "completed"], "completed"),
+    ("task.failed", {"message": "x"}, ["created", "failed"], "failed"),
     ("task.cancelled", {}, ["created", "cancelled"], "cancelled"),
 ])
 def test_of_an_unknown_task(reeve, c, topic, payload, topics, status):
@@ -173,7 +173,7 @@ def test_completed_before_started(reeve, c):
     publish(c, "task.created", task_id="early_1", **WHAT)
     assert publish(c, "task.completed", task_id="early_1")["status"] == "completed"
     t = get(c, "early_1")
-    assert t["started_at"] == t["completed_at"], t
+    assert "completed_at" in t and not {"started_at", "duration_seconds"} & set(t), t
     name, field, message = refused(c, "task.started", task_id="early_1")
     assert (name, field) == ("AlreadyFinished", "task_id") and "completed" in message, message
     assert refused(c, "task.updated", task_id="early_1", progress=1)[0] == "AlreadyFinished"

@@ -46,8 +46,18 @@ static void lines_of_events(void **state)
                     "duration_seconds=12.5"
                     " title=\"A title\" created_by=\"me\" usage={\"cpu_usec\":5,\"io_read_bytes\":6}");
         expect_line("{\"status\":\"active\",\"usage\":{\"cpu_usec\":5},\"progress\":0.5,\"title\":\"\"}",
-                    " status=active progress=0.5 title=\"\"");
+                    " status=active progress=0.5 title=\"\" usage={\"cpu_usec\":5}");
         expect_line("{}", "");
+}
+
+static void usage_is_said_at_the_end(void **state)
+{
+        _cleanup_buffer_ Buffer b = { 0 };
+        const LineEvent e = { 7, MOMENT, "task.updated", "t",
+                              "{\"status\":\"active\",\"usage\":{\"cpu_usec\":5}}" };
+
+        assert_int_equal(line_append_event(&b, &e), 0);
+        assert_string_equal(b.data, HEAD "event=7 topic=task.updated task_id=t status=active\n");
 }
 
 static void nobody_writes_a_line_of_his_own(void **state)
@@ -318,6 +328,7 @@ int main(void)
 {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(lines_of_events),
+                cmocka_unit_test(usage_is_said_at_the_end),
                 cmocka_unit_test(nobody_writes_a_line_of_his_own),
                 cmocka_unit_test(what_does_not_look_like_an_object_ends_the_line),
                 cmocka_unit_test(numbers_of_texts),
