@@ -208,7 +208,7 @@ int reeve_attach(ReeveConnection *c, const ReeveAttach *attach, char ret_id[REEV
                 .metadata = attach->metadata,
                 .properties = attach->properties,
         };
-        return submit(c, "Attach", &run, fill_attach, &f, ret_id, ret_task, reterr);
+        return submit(c, &(Submitter){ "Attach", fill_attach, &f }, &run, ret_id, ret_task, reterr);
 }
 
 int reeve_attach_to(ReeveConnection *c, const ReeveAttach *attach, json_t **ret_task, ReeveError *reterr)
@@ -222,5 +222,5 @@ int reeve_attach_to(ReeveConnection *c, const ReeveAttach *attach, json_t **ret_
         if (r < 0)
                 return r;
         const ReeveRun run = { .task_id = attach->task_id, .properties = attach->properties };
-        return submit_join(c, &run, fill_attach, &f, ret_task, reterr);
+        return submit_join(c, &(Submitter){ "Attach", fill_attach, &f }, &run, ret_task, reterr);
 }

@@ -12,36 +12,28 @@
 
 #define METHOD_NAME_SIZE 256
 
-int reeve_call(ReeveConnection *c, const char *method, json_t *parameters, json_t **ret, ReeveError *reterr)
-{
-        int r = reeve_send(c, method, parameters, false, reterr);
-        if (r < 0)
-                return r;
-        r = reeve_next(c, USEC_INFINITY, ret, NULL, reterr);
-        return r < 0 ? r : 0;
-}
-
-static int send_call(ReeveConnection *c, const char *method, json_t *parameters, unsigned flags,
-                     const int *fds, size_t n_fds, ReeveError *reterr)
+static int send_call(ReeveConnection *c, const ConnectionCall *call, ReeveError *reterr)
 {
         char name[METHOD_NAME_SIZE];
         VarlinkClient *client;
 
-        assert(method);
-
         int r = connection_client(c, &client, reterr);
         if (r < 0)
                 return r;
-        r = connection_method_name(method, name, sizeof(name), reterr);
+        r = connection_method_name(call->method, name, sizeof(name), reterr);
         if (r < 0)
                 return r;
-        r = varlink_client_send(client, name, parameters, flags, fds, n_fds, reterr);
+        r = varlink_client_send(client, name, call->parameters, call->flags, call->fds, call->n_fds, reterr);
         return connection_broken(r, reterr);
 }
 
 int reeve_send(ReeveConnection *c, const char *method, json_t *parameters, bool more, ReeveError *reterr)
 {
-        return send_call(c, method, parameters, more ? VARLINK_CALL_MORE : 0, NULL, 0, reterr);
+        ConnectionCall call = { method, parameters, .flags = more ? VARLINK_CALL_MORE : 0 };
+
+        assert(method);
+
+        return send_call(c, &call, reterr);
 }
 
 int reeve_next(ReeveConnection *c, uint64_t timeout_usec, json_t **ret, bool *ret_final, ReeveError *reterr)
@@ -65,24 +57,31 @@ int reeve_next(ReeveConnection *c, uint64_t timeout_usec, json_t **ret, bool *re
         return 1;
 }
 
-static int call_with_fds(ReeveConnection *c, const char *method, json_t *parameters, const int *fds,
-                         size_t n_fds, json_t **ret, ReeveError *reterr)
+static int call_once(ReeveConnection *c, const ConnectionCall *call, json_t **ret, ReeveError *reterr)
 {
-        int r = send_call(c, method, parameters, 0, fds, n_fds, reterr);
+        int r = send_call(c, call, reterr);
         if (r < 0)
                 return r;
         r = reeve_next(c, USEC_INFINITY, ret, NULL, reterr);
         return r < 0 ? r : 0;
 }
 
-int connection_call_again(ReeveConnection *c, const char *method, json_t *parameters, const int *fds,
-                          size_t n_fds, json_t **ret, ReeveError *reterr)
+int reeve_call(ReeveConnection *c, const char *method, json_t *parameters, json_t **ret, ReeveError *reterr)
 {
-        int r = call_with_fds(c, method, parameters, fds, n_fds, ret, reterr);
+        assert(method);
+
+        return call_once(c, &(ConnectionCall){ method, parameters }, ret, reterr);
+}
+
+int connection_call_again(ReeveConnection *c, const ConnectionCall *call, json_t **ret, ReeveError *reterr)
+{
+        assert(call && call->method);
+
+        int r = call_once(c, call, ret, reterr);
         for (int i = 0; i < CONNECTION_AGAIN_MAX && r == -ECONNRESET; i++) {
                 if (reeve_reconnect(c, CONNECTION_PATIENCE_USEC, reterr) < 0)
                         break;
-                r = call_with_fds(c, method, parameters, fds, n_fds, ret, reterr);
+                r = call_once(c, call, ret, reterr);
         }
         return r;
 }

@@ -29,7 +29,15 @@ int connection_method_name(const char *method, char *ret, size_t size, ReeveErro
 /* If r is a broken connection, fills *reterr as such. Returns r. */
 int connection_broken(int r, ReeveError *reterr);
 
-/* reeve_call() with descriptors (borrowed), for requests that mean the same when they are made twice: if the connection
- * breaks, reconnects, with patience, and makes the request again. *ret is the caller's. */
-int connection_call_again(ReeveConnection *c, const char *method, json_t *parameters, const int *fds,
-                          size_t n_fds, json_t **ret, ReeveError *reterr);
+/* What is called; all of it borrowed. */
+typedef struct ConnectionCall {
+        const char *method;
+        json_t *parameters;
+        unsigned flags; /* VARLINK_CALL_* */
+        const int *fds;
+        size_t n_fds;
+} ConnectionCall;
+
+/* reeve_call() with descriptors, for requests that mean the same when they are made twice: if the connection breaks,
+ * reconnects, with patience, and makes the request again. *ret is the caller's. */
+int connection_call_again(ReeveConnection *c, const ConnectionCall *call, json_t **ret, ReeveError *reterr);

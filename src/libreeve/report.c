@@ -81,7 +81,8 @@ int reeve_start(ReeveConnection *c, const ReeveStart *start, char ret_id[REEVE_T
         if (ret_id)
                 strcpy(ret_id, id);
 
-        r = connection_call_again(c, "Start", p, &watched, watched >= 0 ? 1 : 0, &reply, reterr);
+        ConnectionCall call = { "Start", p, .fds = &watched, .n_fds = watched >= 0 ? 1 : 0 };
+        r = connection_call_again(c, &call, &reply, reterr);
         return r < 0 || !ret_task ? r : parameters_take(reply, "task", ret_task, reterr);
 }
 
@@ -118,15 +119,12 @@ int reeve_update(ReeveConnection *c, const char *task_id, const ReeveUpdate *upd
                 r = parameters_integer(p, "step", *update->step, reterr);
         if (r >= 0)
                 r = parameters_object(p, "metadata", update->metadata, reterr);
-        return r < 0 ? r : connection_call_again(c, "Update", p, NULL, 0, &reply, reterr);
+        return r < 0 ? r : connection_call_again(c, &(ConnectionCall){ "Update", p }, &reply, reterr);
 }
 
-/* What both ends have; `p` is taken. */
-static int call_end(ReeveConnection *c, const char *method, const char *task_id, const ReeveEnd *end,
-                    json_t *p, json_t **ret_task, ReeveError *reterr)
+/* What both ends have. */
+static int fill_end(json_t *p, const char *task_id, const ReeveEnd *end, ReeveError *reterr)
 {
-        _cleanup_json_ json_t *parameters = p, *reply = NULL;
-
         int r = parameters_string(p, "task_id", task_id, reterr);
         if (r >= 0)
                 r = parameters_string(p, "message", end->message, reterr);
@@ -134,10 +132,14 @@ static int call_end(ReeveConnection *c, const char *method, const char *task_id,
                 r = fill_numbers(p, "resource_usage", end->resource, reterr);
         if (r >= 0)
                 r = fill_numbers(p, "ml_metrics", end->metrics, reterr);
-        if (r >= 0)
-                r = parameters_object(p, "result_metadata", end->result, reterr);
-        if (r >= 0)
-                r = connection_call_again(c, method, p, NULL, 0, &reply, reterr);
+        return r < 0 ? r : parameters_object(p, "result_metadata", end->result, reterr);
+}
+
+static int call_end(ReeveConnection *c, const char *method, json_t *p, json_t **ret_task, ReeveError *reterr)
+{
+        _cleanup_json_ json_t *reply = NULL;
+
+        int r = connection_call_again(c, &(ConnectionCall){ method, p }, &reply, reterr);
         return r < 0 || !ret_task ? r : parameters_take(reply, "task", ret_task, reterr);
 }
 
@@ -146,25 +148,28 @@ int reeve_complete(ReeveConnection *c, const char *task_id, const ReeveEnd *end,
 {
         static const ReeveEnd nothing;
         _cleanup_json_ json_t *p = json_object();
-        int r = 0;
 
         assert(c);
         assert(task_id);
 
         if (!end)
                 end = &nothing;
-        if (end->verified != REEVE_VERIFIED_UNSAID)
+        int r = fill_end(p, task_id, end, reterr);
+        if (r >= 0 && end->verified != REEVE_VERIFIED_UNSAID)
                 r = parameters_boolean(p, "verification_passed", end->verified == REEVE_VERIFIED_PASSED,
                                        reterr);
-        return r < 0 ? r : call_end(c, "Complete", task_id, end, TAKE_PTR(p), ret_task, reterr);
+        return r < 0 ? r : call_end(c, "Complete", p, ret_task, reterr);
 }
 
 int reeve_fail(ReeveConnection *c, const char *task_id, const ReeveEnd *end, json_t **ret_task,
                ReeveError *reterr)
 {
+        _cleanup_json_ json_t *p = json_object();
+
         assert(c);
         assert(task_id);
         assert(end);
 
-        return call_end(c, "Fail", task_id, end, json_object(), ret_task, reterr);
+        int r = fill_end(p, task_id, end, reterr);
+        return r < 0 ? r : call_end(c, "Fail", p, ret_task, reterr);
 }

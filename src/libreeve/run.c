@@ -192,5 +192,5 @@ int reeve_run(ReeveConnection *c, const ReeveRun *run, char ret_id[REEVE_TASK_ID
         assert(c);
         assert(run);
 
-        return submit(c, "Run", run, fill_request, NULL, ret_id, ret_task, reterr);
+        return submit(c, &(Submitter){ "Run", fill_request }, run, ret_id, ret_task, reterr);
 }

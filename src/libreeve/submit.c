@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/json/json.h"
 #include "libreeve/command.h"
+#include "libreeve/parameters.h"
 
 #define DEFAULT_SUBSYSTEM "user"
 #define TITLE_MAX         1024
@@ -83,30 +84,25 @@ static int fill_parameters(Submission *w, const ReeveRun *run, const char *subsy
                         run->title ? strdup(run->title) : command_title(run->argv[0], TITLE_MAX);
         _cleanup_json_ json_t *p = json_pack("{s:i, s:s, s:s}", "spec", 0, "subsystem", subsystem,
                                              "task_type", task_type);
-        const struct {
-                const char *name, *value;
-        } texts[] = {
-                { "title", title },
-                { "description", run->description },
-                { "created_by", run->created_by },
-                { "backend", w->backend },
-                { "sla", run->sla },
-                { "unique", run->unique },
-        };
 
-        if (!title || !p)
-                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
-        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
-                if (texts[i].value && !utf8_is_valid(texts[i].value, strlen(texts[i].value)))
-                        return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, texts[i].name,
-                                               "the text is not valid UTF-8");
-                if (json_set_string(p, texts[i].name, texts[i].value) < 0)
-                        return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
-        }
-        if (run->priority != 0 && json_set_integer(p, "priority", run->priority) < 0)
-                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
-        if (run->metadata && json_object_set(p, "metadata", run->metadata) < 0)
-                return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
+        int r = title ? parameters_string(p, "title", title, reterr)
+                      : reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
+        if (r >= 0)
+                r = parameters_string(p, "description", run->description, reterr);
+        if (r >= 0)
+                r = parameters_string(p, "created_by", run->created_by, reterr);
+        if (r >= 0)
+                r = parameters_string(p, "backend", w->backend, reterr);
+        if (r >= 0)
+                r = parameters_string(p, "sla", run->sla, reterr);
+        if (r >= 0)
+                r = parameters_string(p, "unique", run->unique, reterr);
+        if (r >= 0)
+                r = parameters_object(p, "metadata", run->metadata, reterr);
+        if (r >= 0 && run->priority != 0 && json_set_integer(p, "priority", run->priority) < 0)
+                r = reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
+        if (r < 0)
+                return r;
         if (add_queue(p, run) < 0)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
         if (w->n_fds > 1 && json_object_set_new(p, "stdio", json_array()) < 0)
@@ -118,30 +114,36 @@ static int fill_parameters(Submission *w, const ReeveRun *run, const char *subsy
         return 0;
 }
 
-static int write_spec(const ReeveRun *run, Submission *w, submit_fill_t fill, const void *userdata,
-                      ReeveError *reterr)
+static int write_spec(const ReeveRun *run, Submission *w, const Submitter *how, ReeveError *reterr)
 {
         _cleanup_(request_done) Request q = { 0 };
         _cleanup_free_ char *text = NULL;
         size_t size;
 
-        int r = fill(&q, run, w, userdata, reterr);
+        int r = how->fill(&q, run, w, how->userdata, reterr);
         if (r >= 0)
                 r = spec_format(&q.spec, &text, &size, reterr);
         return r < 0 ? r : spec_seal(text, size, w->fds, reterr);
 }
 
-int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_fill_t fill,
-           const void *userdata, char *ret_id, json_t **ret_task, ReeveError *reterr)
+static int send_submission(ReeveConnection *c, const char *method, const Submission *w, json_t **ret,
+                           ReeveError *reterr)
+{
+        ConnectionCall call = { method, w->parameters, .fds = w->fds, .n_fds = w->n_fds };
+
+        return connection_call_again(c, &call, ret, reterr);
+}
+
+int submit(ReeveConnection *c, const Submitter *how, const ReeveRun *run, char *ret_id, json_t **ret_task,
+           ReeveError *reterr)
 {
         _cleanup_(submission_done) Submission w = { .fds = { -EBADF }, .n_fds = 1 };
         _cleanup_json_ json_t *reply = NULL;
         char type[TASK_NAME_MAX + 1];
 
         assert(c);
-        assert(method);
+        assert(how && how->method && how->fill);
         assert(run);
-        assert(fill);
 
         if (!run->task_type)
                 command_task_type(run->argv && run->argv[0] ? run->argv[0] : "", type);
@@ -149,7 +151,7 @@ int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_f
 
         int r = submit_choose_id(run->task_id, subsystem, task_type, w.task_id, reterr);
         if (r >= 0)
-                r = write_spec(run, &w, fill, userdata, reterr);
+                r = write_spec(run, &w, how, reterr);
         if (r >= 0)
                 r = fill_parameters(&w, run, subsystem, task_type, reterr);
         if (r < 0)
@@ -157,7 +159,7 @@ int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_f
         if (ret_id)
                 strcpy(ret_id, w.task_id);
 
-        r = connection_call_again(c, method, w.parameters, w.fds, w.n_fds, &reply, reterr);
+        r = send_submission(c, how->method, &w, &reply, reterr);
         if (r < 0)
                 return r;
         const char *id = json_get_string(json_object_get(reply, "task"), "task_id");
@@ -168,15 +170,15 @@ int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_f
         return 0;
 }
 
-int submit_join(ReeveConnection *c, const ReeveRun *run, submit_fill_t fill, const void *userdata,
-                json_t **ret_task, ReeveError *reterr)
+int submit_join(ReeveConnection *c, const Submitter *how, const ReeveRun *run, json_t **ret_task,
+                ReeveError *reterr)
 {
         _cleanup_(submission_done) Submission w = { .fds = { -EBADF }, .n_fds = 1 };
         _cleanup_json_ json_t *reply = NULL;
 
         assert(c);
+        assert(how && how->method && how->fill);
         assert(run);
-        assert(fill);
 
         if (!run->task_id || !task_id_is_valid(run->task_id))
                 return reeve_error_set(reterr, REEVE_ERROR_INVALID_ARGUMENT, "task_id",
@@ -185,9 +187,9 @@ int submit_join(ReeveConnection *c, const ReeveRun *run, submit_fill_t fill, con
         w.parameters = json_pack("{s:i}", "spec", 0);
         if (!w.parameters)
                 return reeve_error_errno(reterr, ENOMEM, NULL, "cannot write the request");
-        int r = write_spec(run, &w, fill, userdata, reterr);
+        int r = write_spec(run, &w, how, reterr);
         if (r >= 0)
-                r = connection_call_again(c, "Attach", w.parameters, w.fds, w.n_fds, &reply, reterr);
+                r = send_submission(c, how->method, &w, &reply, reterr);
         if (r >= 0 && ret_task)
                 *ret_task = json_incref(json_object_get(reply, "task"));
         return r;

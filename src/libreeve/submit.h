@@ -22,15 +22,20 @@ typedef struct Submission {
 typedef int (*submit_fill_t)(Request *q, const ReeveRun *run, Submission *w, const void *userdata,
                              ReeveError *reterr);
 
-/* Chooses the id if there is none, has the specification filled, seals it, and calls the method ("Run").
- * Of `run` it takes names, texts and metadata; argv[0] gives title and type where there are none. The rest as
- * reeve_run(). */
-int submit(ReeveConnection *c, const char *method, const ReeveRun *run, submit_fill_t fill,
-           const void *userdata, char *ret_id, json_t **ret_task, ReeveError *reterr);
+typedef struct Submitter {
+        const char *method; /* "Run" */
+        submit_fill_t fill;
+        const void *userdata;
+} Submitter;
+
+/* Chooses the id if there is none, has the specification filled, seals it, and calls the method. Of `run` it takes names,
+ * texts and metadata; argv[0] gives title and type where there are none. The rest as reeve_run(). */
+int submit(ReeveConnection *c, const Submitter *how, const ReeveRun *run, char *ret_id, json_t **ret_task,
+           ReeveError *reterr);
 
 /* The same for a process that joins the task of run->task_id: with the specification and nothing else. */
-int submit_join(ReeveConnection *c, const ReeveRun *run, submit_fill_t fill, const void *userdata,
-                json_t **ret_task, ReeveError *reterr);
+int submit_join(ReeveConnection *c, const Submitter *how, const ReeveRun *run, json_t **ret_task,
+                ReeveError *reterr);
 
 /* Checks the names, and the id; makes an id if it is NULL. InvalidArgument names which is wrong. */
 int submit_choose_id(const char *task_id, const char *subsystem, const char *task_type,
