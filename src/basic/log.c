@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* One write(2) per line, so that lines of several processes that share a log file (O_APPEND) never mix. */
+/* One write(2) per line, so that lines of several processes that share a log file (O_APPEND) never mix. Nothing is
+ * allocated and nothing buffered: the last line before a crash is there.
+ *
+ * Lines go to standard error, wherever that leads: with the priority in front where systemd has connected it to the journal
+ * ($JOURNAL_STREAM), else with the program's name. Structured entries are daemon/log's. */
 
 #include "basic/log.h"
 

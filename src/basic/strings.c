@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See the header. The buffer doubles, so that n appends cost O(n). */
+/* Texts: UTF-8, growing buffers, arrays of strings.
+ *
+ * The buffer doubles, so that n appends cost O(n), and is always terminated, so that it may be used as it is. UTF-8 is
+ * checked by hand against the table of RFC 3629 (no surrogates, no overlong forms): what is not valid must be known before
+ * it is put into JSON or a D-Bus message, which would end the connection. Nothing here knows a locale. */
 
 #include "basic/strings.h"
 

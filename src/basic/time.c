@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Formatting of times for people; two units at most, because nobody reads a third. */
+/* Formatting of times. For people: two units at most, because nobody reads a third; the last is cut and not rounded, so that
+ * nothing seems to have taken longer than it did. For settings and policies: exactly, in the largest unit that has no rest.
+ *
+ * Buffers are the caller's, and are returned, so that a time can be formatted where it is printed. Parsing is parse.c's;
+ * what time it is, common/clock's. */
 
 #include "basic/time.h"
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The checkpoint is asked for first: it says how many entries are to come, so that what is added meanwhile does not matter. */
+/* A running registry's log, entry by entry: into a file, or for whoever verifies it.
+ *
+ * The checkpoint is asked for first: it says how many entries are to come, so that what is added meanwhile does not matter.
+ * Entries are asked for by pages, oldest first. What is written are the bytes that were hashed and not the registry's JSON:
+ * a value that no entry can have is an error here, and is not first found by somebody who verifies the file. */
 
 #include "cli/log-export.h"
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See the header. */
+/* Two clocks: that of the machine, and one that stands still until a test moves it.
+ *
+ * Whatever decides by the time gets a Clock from whoever made it, so that no test waits for a moment to come, and none
+ * fails because it came too late. The machine's one cannot fail: both of its clocks exist on every kernel, and the call
+ * needs no memory. Timers of the loop run on the real CLOCK_BOOTTIME all the same; tests of those are component tests. */
 
 #include "common/clock.h"
 

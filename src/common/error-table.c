@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Exit statuses follow sysexits(3) where one fits, and stay clear of 1 to 63 and 126 up, which tasks use. */
+/* One row for each class of failure, so that a program recognises it whatever it was told by: varlink, D-Bus, HTTP, or the
+ * exit status of the command line. The names are made of one word each; tests hold the interface files to this table.
+ *
+ * Exit statuses follow sysexits(3) where one fits, and stay clear of 1 to 63 and 126 up, which tasks use: whoever runs
+ * `reeve run` can tell the failure of reeve from that of his command. */
 
 #include "common/error-table.h"
 

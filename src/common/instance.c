@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See the header: the table there is this table. */
+/* Paths, made of one row for each thing an instance keeps: the table in the header is this table.
+ *
+ * A root is resolved once, so that two names of one folder are one instance, and what is derived from it (the prefix of
+ * cgroups and units) is the same in every program and at every start. A path that does not fit is an error and is never
+ * cut: half a path could be that of somebody else. Nothing is created here, and nothing is opened. */
 
 #include "common/instance.h"
 

@@ -8,6 +8,7 @@
  *                       root /                                 root DIR
  *     varlink socket    /run/reeve/io.reeve.Registry           DIR/io.reeve.Registry
  *     launcher socket   /run/reeve/launcher                    DIR/launcher
+ *       for steps       /run/reeve/launcher-steps              DIR/launcher-steps
  *     records           /run/reeve/tasks                       DIR/tasks
  *     state             /var/lib/reeve                         DIR
  *     database          /var/lib/reeve/registry.db             DIR/registry.db

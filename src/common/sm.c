@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See the header. */
+/* What tables of states have in common: a name looked up, and a check that a table makes sense.
+ *
+ * The check is for tests, which run it on each table of the project, so it may be slow and say in words what is wrong.
+ * What can be reached from the initial states is found by adding what follows until nothing is added any more. Whether a
+ * transition is allowed is one bit, and is asked in the header. */
 
 #include "common/sm.h"
 

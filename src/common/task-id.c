@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* See the header. The check is written out by hand, byte by byte, because the launcher relies on it for path
- * safety: no locale, no regular expression, nothing to configure. */
+/* Ids of tasks and names of subsystems and types: what they may be, and new ones.
+ *
+ * The check is written out by hand, byte by byte, because the launcher relies on it for path safety: no locale, no regular
+ * expression, nothing to configure. What passes can be a file, a cgroup, a unit, a D-Bus object, and nothing but itself: it
+ * has no dot, no slash, and does not begin with a dash. Names of records and cgroups add the attempt behind a dot, and so
+ * are never those of another task. */
 
 #include "common/task-id.h"
 

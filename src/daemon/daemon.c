@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Wiring and nothing else. The order of construction is the reverse of the order of destruction: adapters go first, so that
- * nobody is left to be answered when the service goes, and the store goes last, with all that was submitted to it. */
+/* Wiring and nothing else: the parts do not know each other, and tell by callbacks what another one needs.
+ *
+ * The order of construction is the reverse of the order of destruction: adapters go first, so that nobody is left to be
+ * answered when the service goes, and the store goes last, with all that was submitted to it. What serves people without the
+ * parts (D-Bus, the journal) may be missing: then that is logged once, and everything else works. */
 
 #include "daemon/daemon.h"
 

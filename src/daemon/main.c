@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* reeved: the registry daemon. Options, signals, and the loop; everything else is daemon.c's. */
+/* reeved: the registry daemon. Options, signals, and the loop; everything else is daemon.c's.
+ *
+ * SIGTERM and SIGINT end it; SIGHUP is daemon.c's. Its end is nothing that needs care: tasks go on without it, what was
+ * answered is on disk, and what was not is said again by whoever asked. So the exit status says only whether it could
+ * begin, and a supervisor may start it again at once. */
 
 #include <errno.h>
 #include <getopt.h>

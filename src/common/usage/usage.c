@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Names of counters and sources, and the fall-back from one account to another. Both tables are walked from end to
- * end: a lookup by name happens once per column when statements are prepared, not per task. */
+/* Names of counters and sources, and the fall-back from one account to another.
+ *
+ * Both tables are walked from end to end: a lookup by name happens once per column when statements are prepared, not per
+ * task. The fall-back goes field by field: a host may count CPU exactly and I/O not at all, and each number keeps the
+ * source that it has. What is known already is never replaced. */
 
 #include "common/usage/usage.h"
 

@@ -3,7 +3,8 @@
 /* Calls that act upon what runs: Signal, Kill, Freeze, Thaw, a step of the ladder, the deadline of the backstop.
  *
  * None is sent again when the connection breaks after it: it may have been done. Only a step may be asked for as often as one
- * likes, because the launcher remembers which have been taken; and a kill, which changes nothing the second time. */
+ * likes, because the launcher remembers which have been taken; and a kill, which changes nothing the second time. So nobody
+ * need wait for a kill: whether it came about is seen at the end of the task. */
 
 #include "basic/log.h"
 #include "daemon/launch/launcher-call.h"

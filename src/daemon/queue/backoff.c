@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Exponential, bounded, with jitter. The jitter only shortens, so that a bound that a policy names is one. Where the random number
- * comes from is the caller's: a test has its own. */
+/* The pause before another attempt: exponential, bounded, with jitter.
+ *
+ * The jitter takes away up to a quarter, so that tasks which failed together do not come back together; it only shortens,
+ * so that a bound that a policy names is one. Where the random number comes from is the caller's: a test has its own. The
+ * doubling stops at the bound before it could overflow. */
 
 #include "daemon/queue/backoff.h"
 

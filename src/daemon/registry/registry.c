@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A table from id to open task, and a count of open tasks per uid (in a small array: uids are few). */
+/* A table from id to open task, and a count of open tasks per uid (in a small array: uids are few).
+ *
+ * It owns the tasks: who removes one frees it, with what other parts have hung onto it (the `release` callback). What has
+ * ended is in the database only, so the size of this follows what runs and waits, not what ever was. The limit per uid is
+ * checked where a task comes in, and holds over all subsystems: it is what keeps one user from using up the daemon's memory.
+ *
+ * Nothing is stored here, and nobody is told: that is the service's. */
 
 #include "daemon/registry/registry.h"
 

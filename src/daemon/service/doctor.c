@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What this host can measure and enforce: the launcher tells which backend and controllers it has, and the
- * sentences are made here, where no privilege is; we add what is ours (database, space, backups). Without the launcher the answer says so instead of failing: that is when it is needed most. */
+/* What this host can measure and enforce.
+ *
+ * The launcher tells which backend and controllers it has, and the sentences are made here, where no privilege is; we add what
+ * is ours (database, space, backups). Each line says what is missing and what would help, for an administrator who has never
+ * heard of a controller. Without the launcher the answer says so instead of failing: that is when it is needed most. */
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Looking at tasks. What is open is in memory, with live figures; what has ended is in the database only. A list comes from
- * the database, so that paging is one index walk, and its open rows are shown as memory has them. */
+/* Looking at tasks. What is open is in memory, with live figures; what has ended is in the database only.
+ *
+ * A list comes from the database, so that paging is one index walk, and its open rows are shown as memory has them. So a list
+ * waits until what is in memory has been committed: who has seen a task by its id finds it in the next list, too. What is not
+ * for the caller's eyes is left out where the answer is made (results.c), not here.
+ *
+ * Wait is answered with the commit of the end, or at once if it is there. */
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Makes the parts and wires them: store, registry, records, launcher, sampler. The order matters once, at start: rows are
- * loaded and records looked at before the launcher is spoken to, and before anybody may ask. */
+/* Makes the parts and wires them: store, registry, records, launcher, sampler.
+ *
+ * The order matters once, at start: rows are loaded and records looked at before the launcher is spoken to, and before anybody
+ * may ask, so that nobody is told of a state that the records contradict. At the end the adapters are gone
+ * already, and whoever waited is forgotten.
+ *
+ * There are two connections to the launcher: steps of ladders have one of their own, which no launch can hold up. */
 
 #include "daemon/service/service.h"
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Signal, Freeze, Thaw, Cancel, Hold, Release, Extend, Backup. */
+/* Signal, Freeze, Thaw, Cancel, Hold, Release, Extend, Backup: one act each, answered when it was done or refused.
+ *
+ * All have the same shape, so they share a table of fields: the definition of the interface has already refused what a method
+ * does not take. Who may do it is the service's to decide, by the kernel's word on who has connected. Numbers are made to fit
+ * here, to what the service refuses, and not cut to something that it would do. */
 
 #include <limits.h>
 

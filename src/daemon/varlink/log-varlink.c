@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Log, LogCheckpoint, LogProof. All of it is public: a log that only its keeper can read proves nothing to anybody. */
+/* Log, LogCheckpoint, LogProof. All of it is public: a log that only its keeper can read proves nothing to anybody.
+ *
+ * With `more`, pages follow each other as they are read, in the direction that was asked for; the cursor of a page is a number
+ * of an entry, so that it stays good whatever is added. Proofs are made of the stored tiles, whoever asks and however old the
+ * entry is (common/tlog), and hashes travel in base64. */
 
 #include <errno.h>
 #include <sodium.h>

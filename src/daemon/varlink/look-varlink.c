@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Get, List, Wait, Snapshots, Verifications, Stats, Doctor. */
+/* Get, List, Wait, Snapshots, Verifications, Stats, Doctor: nothing of this changes anything.
+ *
+ * A call waits as a Pending, which goes with the connection: who hangs up is forgotten. List goes on page by page with `more`,
+ * so it keeps the parameters that its filter points into. A task without snapshots and no task at all look alike in their
+ * table, so the task is asked for first. Answers that are arrays are complete or an error, never short of what memory did
+ * not suffice for. */
 
 #include <errno.h>
 #include <string.h>

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The table of methods, and what all handlers need. The definition is the .varlink file itself, embedded at build time; the
- * server checks that table and definition agree, and each call's parameters against it. */
+/* The table of methods, and what all handlers need.
+ *
+ * The definition is the .varlink file itself, embedded at build time; the server checks that table and definition agree, and
+ * each call's parameters against it. So a handler sees known fields of the right type, and only looks at what they mean.
+ * A Pending is a call whose answer the service will have later. If memory is short for one, the caller is told so here, and
+ * the handler has nothing more to do. */
 
 #include <errno.h>
 

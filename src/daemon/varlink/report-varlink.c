@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Start, Update, Complete, Fail; and Publish, by which events that others make stand for them. */
+/* Start, Update, Complete, Fail; and Publish, by which events that others make stand for them.
+ *
+ * What fields there are and what they may be is service/parameters.c's, which D-Bus shares; here are only the ways of varlink:
+ * the pidfd of a reporter comes as a descriptor beside the message, and who has connected, with his groups, is the kernel's
+ * word. Groups are asked for where a policy may allow by them, and not of each call: they cost a system call. */
 
 #include "basic/fd.h"
 #include "daemon/service/parameters.h"

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Run and Attach: the specification and the descriptors it names come beside the message; their indices are in the parameters. */
+/* Run and Attach: the specification and the descriptors it names come beside the message; their indices are in the parameters.
+ *
+ * A descriptor that was taken is the request's, and goes with it if it gets no further; what no parameter names is closed with
+ * the message. The specification is not looked into here: it is sealed, and read where it is checked (service/request.c). The
+ * groups of who has connected come from the kernel, for policies that allow by group. */
 
 #include "daemon/service/parameters.h"
 #include "daemon/varlink/registry-varlink-internal.h"
