@@ -17,6 +17,7 @@
 
 #include "basic/crash.h"
 #include "basic/log.h"
+#include "basic/sched.h"
 #include "basic/strings.h"
 #include "common/error-table.h"
 #include "daemon/bus/registry-bus.h"
@@ -154,6 +155,10 @@ static int run(void)
         r = daemon_new(event, &instance, &bus, &daemon, &e);
         if (r < 0)
                 goto fail;
+        /* The loop has the deadlines; the threads, which have been made, have work that takes its time. */
+        r = sched_be_prompt();
+        if (r < 0)
+                log_debug_errno(r, "deadlines may have to wait for other threads");
 
         sd_notify(false, "READY=1\nSTATUS=Serving");
         log_info("serving");

@@ -26,6 +26,7 @@
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "basic/parse.h"
+#include "basic/sched.h"
 #include "basic/strings.h"
 #include "common/cgroup/cgroup.h"
 #include "common/proc/proc.h"
@@ -145,6 +146,7 @@ void launcher_prefer(void)
 {
         if (sched_setscheduler(0, SCHED_OTHER | SCHED_RESET_ON_FORK, &(struct sched_param){ 0 }) >= 0)
                 (void)setpriority(PRIO_PROCESS, 0, NICE);
+        (void)sched_be_prompt();
 }
 
 static void make_inheritance_clean(Launcher *l)
