@@ -195,7 +195,10 @@ static bool act_on_pending(Service *s, Task *t, LadderStep *step)
 static bool act_on_reported(Service *s, Task *t, LadderStep *step)
 {
         if (step->act == LADDER_KILL) {
-                end_task(s, t, step, "its deadline came before its end was reported");
+                end_task(s, t, step,
+                         service_step_ladder(t, step)->is_stuck
+                                         ? "it was stuck"
+                                         : "its deadline came before its end was reported");
                 return false;
         }
         ladder_move(step, LADDER_ACTING);

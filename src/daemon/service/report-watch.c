@@ -316,10 +316,12 @@ void service_report_heard(Task *t)
         assert(t);
 
         TaskReport *r = t->report;
-        if (!r || t->row.heartbeat_usec == 0 || t->row.status != TASK_ACTIVE ||
-            (t->doing & TASK_DOING_FINISH))
+        if (!r || t->row.status != TASK_ACTIVE || (t->doing & TASK_DOING_FINISH))
                 return;
         Service *s = r->service;
+        service_stuck_heard(s, t);
+        if (t->row.heartbeat_usec == 0)
+                return;
         r->silent_boottime = usec_add(clock_boottime(s->clock), t->row.heartbeat_usec);
         if (r->index != PRIOQ_NONE)
                 prioq_reshuffle(s->heartbeats, &r->index);

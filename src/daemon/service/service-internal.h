@@ -98,6 +98,8 @@ struct Service {
         Hash *reporters;   /* Reporter: processes that are watched */
         Prioq *heartbeats; /* TaskReport, by silent_boottime */
         sd_event_source *heartbeat_timer;
+        Prioq *stuck_looks; /* TaskStuck of reported tasks, by look_boottime */
+        sd_event_source *stuck_timer;
 
         ListLink verifications; /* ServiceVerification */
 
@@ -400,7 +402,13 @@ void service_ladder_recover(Service *s, Task *t, TaskLadder *of);
 /* How many bits of the record its steps need. */
 unsigned service_ladder_bits(const Ladder *l);
 
-/* ---- stuck.c, stuck-text.c ---- */
+/* ---- stuck.c, stuck-reported.c, stuck-text.c ---- */
+
+/* -ENOMEM, or what making a timer gives. */
+int service_start_stuck(Service *s);
+void service_stop_stuck(Service *s);
+/* The reporter of a task that is active said something. */
+void service_stuck_heard(Service *s, Task *t);
 
 /* The attempt runs and is sampled from now on: how often it is to be looked at; 0: its policy has no rule. */
 usec_t service_stuck_begin(Service *s, Task *t);

@@ -92,6 +92,8 @@ static int add_timers(Service *s, ReeveError *reterr)
         if (r >= 0)
                 r = service_start_reports(s);
         if (r >= 0)
+                r = service_start_stuck(s);
+        if (r >= 0)
                 r = service_start_publishing(s);
         return r < 0 ? reeve_error_errno(reterr, r, NULL, "cannot make a timer") : 0;
 }
@@ -175,6 +177,7 @@ Service *service_free(Service *s)
         registry_free(s->registry);
         service_stop_queue(s);
         service_stop_reports(s);
+        service_stop_stuck(s);
         service_stop_publishing(s);
         service_drop_policy(s);
         sla_free(s->sla);

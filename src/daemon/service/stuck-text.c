@@ -36,8 +36,11 @@ static json_t *evidence_to_json(const TaskStuck *st)
         _cleanup_json_ json_t *o = json_object();
         usec_t window = usec_sub(st->to.boottime, st->from.boottime);
 
-        if (!o || json_set_integer(o, "window_usec", (int64_t)window) < 0 ||
-            set_difference(o, "cpu_usec", st->from.cpu_usec, st->to.cpu_usec) < 0 ||
+        if (!o || json_set_integer(o, "window_usec", (int64_t)window) < 0)
+                return NULL;
+        if (st->is_reported)
+                return TAKE_PTR(o);
+        if (set_difference(o, "cpu_usec", st->from.cpu_usec, st->to.cpu_usec) < 0 ||
             set_difference(o, "io_bytes", st->from.io_bytes, st->to.io_bytes) < 0 ||
             set_difference(o, "network_bytes", st->from.network_bytes, st->to.network_bytes) < 0 ||
             (st->processes && json_object_set(o, "processes", st->processes) < 0) ||

@@ -14,7 +14,7 @@
  * a window was under way and not yet told of, it begins again with that daemon. A frozen task is not stuck, nor one that is to
  * end anyway: cancelled, or being killed.
  *
- * Not here: reported tasks, of which nobody has readings. */
+ * Of reported tasks nobody has readings: what is known of them is when their reporter spoke (stuck-reported.c). */
 
 #include <errno.h>
 #include <limits.h>
@@ -284,11 +284,22 @@ static void on_inspected(const ReeveError *error, json_t *processes, void *userd
         take_output(op);
 }
 
+/* Of a reported task there is nothing here to look at. */
+static void inspect(TellOp *op, const Task *t)
+{
+        ReeveError e = REEVE_ERROR_NULL;
+
+        if (t->stuck->is_reported)
+                tell(op);
+        else if (launcher_client_inspect(op->op.service->launcher, t->row.task_id, t->row.attempt,
+                                         on_inspected, op, &e) < 0)
+                on_inspected(&e, NULL, op);
+}
+
 static void take_down(Service *s, Task *t, StuckRule rule, const StuckReading *reading)
 {
         const StuckWatch *w = &t->stuck->watch;
         const StuckReading start = { .boottime = w->started_boottime };
-        ReeveError e = REEVE_ERROR_NULL;
 
         TellOp *op = NEW0(TellOp, 1);
         if (!op) {
@@ -302,8 +313,7 @@ static void take_down(Service *s, Task *t, StuckRule rule, const StuckReading *r
         op->from = rule == STUCK_ACTIVE ? start : w->window[rule];
         op->to = *reading;
         t->stuck->telling = true;
-        if (launcher_client_inspect(s->launcher, t->row.task_id, t->row.attempt, on_inspected, op, &e) < 0)
-                on_inspected(&e, NULL, op);
+        inspect(op, t);
 }
 
 /* ---- looking ---- */
@@ -359,22 +369,33 @@ static bool is_let_be(const Task *t)
 
 void service_stuck_look(Service *s, Task *t, const SamplerReading *reading)
 {
-        TaskStuck *st;
-        bool found = false;
-
         assert(s);
         assert(t);
         assert(reading);
 
+        if (!t->stuck || reading->target.attempt != t->stuck->attempt)
+                return;
+        StuckReading r = make_reading(t, reading);
+        service_stuck_feed(s, t, &r);
+}
+
+void service_stuck_feed(Service *s, Task *t, const StuckReading *reading)
+{
+        TaskStuck *st;
+        bool found = false;
+
+        assert(s);
+        assert(t && t->stuck);
+        assert(reading);
+
         st = t->stuck;
-        if (!st || st->telling || t->row.status != TASK_ACTIVE || reading->target.attempt != st->attempt)
+        if (st->telling || t->row.status != TASK_ACTIVE)
                 return;
         if (is_let_be(t)) {
                 stuck_watch_pause(&st->watch);
                 return;
         }
-        StuckReading r = make_reading(t, reading);
-        StuckChange change = stuck_watch_feed(&st->watch, &r);
+        StuckChange change = stuck_watch_feed(&st->watch, reading);
         if (change.over & UINT32_C(1) << st->rule && st->over_realtime == 0)
                 went_on(s, t);
         /* One at a time: the others are met again by the next look. */
@@ -384,7 +405,7 @@ void service_stuck_look(Service *s, Task *t, const SamplerReading *reading)
                 if (found)
                         stuck_watch_forget(&st->watch, (StuckRule)i);
                 else
-                        take_down(s, t, (StuckRule)i, &r);
+                        take_down(s, t, (StuckRule)i, reading);
                 found = true;
         }
 }
@@ -397,6 +418,8 @@ static usec_t attempt_started(Service *s, const Task *t)
         _cleanup_(record_unmapp) const Record *record = NULL;
         char name[TASK_ATTEMPT_NAME_SIZE];
 
+        if (task_is_reported(&t->row))
+                return t->row.started_boottime;
         task_attempt_name(t->row.task_id, t->row.attempt, name);
         if (record_map(record_watch_dir_fd(s->records), name, &record) < 0)
                 return clock_boottime(s->clock);
@@ -408,11 +431,24 @@ static void init_watch(Service *s, Task *t, TaskStuck *st)
         const PolicyStuck *p = &t->policy->stuck;
         const usec_t limits[_STUCK_RULE_MAX] = { [STUCK_ACTIVE] = p->active_for_usec,
                                                  [STUCK_IDLE] = p->idle_for_usec,
-                                                 [STUCK_SPINNING] = p->spinning_for_usec };
+                                                 [STUCK_SPINNING] = st->is_reported ? 0
+                                                                                    : p->spinning_for_usec };
 
         stuck_watch_init(&st->watch, limits, attempt_started(s, t));
         st->attempt = t->row.attempt;
         st->first_bit = RECORD_LADDER_STEPS_MAX;
+}
+
+static TaskStuck *stuck_new(Service *s, Task *t)
+{
+        TaskStuck *st = NEW0(TaskStuck, 1);
+        if (!st)
+                return NULL;
+        st->task = t;
+        st->is_reported = task_is_reported(&t->row);
+        st->look_index = PRIOQ_NONE;
+        init_watch(s, t, st);
+        return st;
 }
 
 usec_t service_stuck_begin(Service *s, Task *t)
@@ -425,7 +461,7 @@ usec_t service_stuck_begin(Service *s, Task *t)
         const PolicyStuck *p = &t->policy->stuck;
         if (p->active_for_usec == 0 && p->idle_for_usec == 0 && p->spinning_for_usec == 0)
                 return 0;
-        if (!t->stuck && !(t->stuck = NEW0(TaskStuck, 1))) {
+        if (!t->stuck && !(t->stuck = stuck_new(s, t))) {
                 log_error("%s: for want of memory nobody looks whether it is stuck", t->row.task_id);
                 return 0;
         }
@@ -443,6 +479,8 @@ void service_stuck_end(Service *s, Task *t)
         assert(t);
 
         drop_rest(s, t);
+        if (t->stuck)
+                service_stuck_forget_look(s, t->stuck);
 }
 
 void service_stuck_release(Service *s, Task *t)
@@ -453,6 +491,7 @@ void service_stuck_release(Service *s, Task *t)
         release_ladder(s, t);
         if (!t->stuck)
                 return;
+        service_stuck_forget_look(s, t->stuck);
         json_decref(t->stuck->processes);
         json_decref(t->stuck->output);
         free(t->stuck);
@@ -496,13 +535,13 @@ void service_stuck_recover(Service *s, Task *t)
         if (!t->row.stuck || !t->policy || t->row.status != TASK_ACTIVE)
                 return;
         int r = json_parse(t->row.stuck, strlen(t->row.stuck), TASK_METADATA_DEPTH, &o, NULL);
-        st = t->stuck = r >= 0 ? NEW0(TaskStuck, 1) : NULL;
+        st = t->stuck = r >= 0 ? stuck_new(s, t) : NULL;
         if (!st || stuck_rule_from_name(json_get_string(o, "rule"), &st->rule) < 0) {
                 log_error("%s: what was known of its being stuck cannot be read", t->row.task_id);
                 return;
         }
-        init_watch(s, t, st);
         stuck_restore_found(st, o);
+        st->n_said = MAX(st->from.io_bytes, 0);
         if (st->found_attempt != t->row.attempt)
                 return;
         stuck_restore_watch(st, json_object_get(o, "state"));

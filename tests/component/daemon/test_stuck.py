@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 
 import checks
 import pytest
@@ -65,6 +66,11 @@ class World:
 
     def count(self, topic="task.stuck"):
         return [name for name, _ in self.topics()].count(topic)
+
+    def until_told(self, n):
+        """Until that is stored; and it was not more often."""
+        checks.until(self.i, f"it was not told {n} times", lambda: self.count() >= n)
+        assert self.count() == n, self.topics()
 
     def completes(self):
         self.gate.open()
@@ -221,6 +227,69 @@ def test_without_launcher():
         assert "processes" not in stuck["evidence"] and stuck["evidence"]["output"] == "here I stand\n"
         w.i.start_launcher()
         w.completes()
+
+
+# ---- of tasks that are only reported
+
+
+def started(w):
+    with w.i.connect() as c:
+        c.call("Start", {"task_id": "t", "subsystem": "test", "task_type": "check"})
+
+
+def say(w, method, **more):
+    with w.i.connect() as c:
+        return c.call(method, {"task_id": "t", **more})
+
+
+def test_a_reporter_that_says_nothing():
+    """Whatever he says is a sign of life; what comes of his silence is told once, and again after the next."""
+    with World("{idle_for: 1s, spinning_for: 1s, ladder: [{do: notify}, {after: 1h, do: kill}]}") as w:
+        started(w)
+        begun = time.monotonic()
+        stuck = w.until_stuck()
+        assert time.monotonic() - begun >= 1
+        assert (stuck["rule"], stuck["episode"], set(stuck["evidence"])) == ("idle", 1, {"window_usec"}), stuck
+        assert stuck["evidence"]["window_usec"] >= 1e6 and "over_at" not in stuck, stuck
+        w.until("nobody is told", lambda t: t["stuck"]["ladder"][0]["state"] == "done")
+        say(w, "Update", progress=0.5)
+        w.until("it does not go on", lambda t: "over_at" in t["stuck"])
+        assert w.until_stuck(2)["rule"] == "idle"
+        w.until_told(2)
+        assert w.count("task.stuck_step") >= 1, w.topics()
+        assert say(w, "Complete")["task"]["status"] == "completed"
+
+
+def test_a_reported_task_that_takes_too_long():
+    with World("{active_for: 1s, ladder: [{do: signal, signal: SIGTERM}, {after: 200ms, do: kill}]}") as w:
+        started(w)
+        t = say(w, "Wait")["task"]
+        assert (t["status"], t["outcome"], t["message"]) == ("failed", "sla", "it was stuck"), t
+        assert [(s["do"], s["state"]) for s in t["stuck"]["ladder"]] == [("signal", "failed"), ("kill", "done")], t["stuck"]
+        assert t["stuck"]["rule"] == "active" and w.count() == 1
+
+
+def test_reported_tasks_after_a_restart():
+    with World("{active_for: 1s, idle_for: 2s}") as w:
+        started(w)
+        w.until_told(2)
+        w.i.kill(w.i.reeved)
+        w.i.start_reeved()
+        before = w.get()["stuck"]
+        assert (before["rule"], before["episode"], "over_at" in before) == ("idle", 2, False), before
+        say(w, "Update", progress=0.5)
+        w.until("it does not go on", lambda t: "over_at" in t["stuck"])
+        assert w.until_stuck(3)["rule"] == "idle"
+        w.until_told(3)
+        assert say(w, "Fail", message="enough")["task"]["outcome"] == "reported"
+
+
+def test_reported_tasks_without_rules():
+    with World("{spinning_for: 1s}") as w:
+        started(w)
+        begun = time.monotonic()
+        w.until("time does not pass", lambda t: time.monotonic() > begun + 1.5)
+        assert "stuck" not in w.get() and say(w, "Complete")["task"]["status"] == "completed"
 
 
 def test_what_others_see():
