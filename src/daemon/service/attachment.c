@@ -193,8 +193,10 @@ static void end_with_process(Service *s, Task *t, usec_t ended_boottime, int sig
                 service_end_otherwise(s, t, TASK_FAILED, TASK_OUTCOME_SLA, NULL);
         else if (service_report_is_left(t) || t->row.pid == t->report->attached_pid)
                 service_report_lose(s, t);
-        else
+        else {
+                service_stuck_heard(s, t); /* from now on only its reporter tells of it */
                 service_ladder_act(s, t);
+        }
 }
 
 static void leave(Service *s, Task *t, const Record *record, AttemptRow *a, service_task_t callback,

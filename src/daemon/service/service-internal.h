@@ -407,7 +407,7 @@ unsigned service_ladder_bits(const Ladder *l);
 /* -ENOMEM, or what making a timer gives. */
 int service_start_stuck(Service *s);
 void service_stop_stuck(Service *s);
-/* The reporter of a task that is active said something. */
+/* The reporter of a task that is active said something, or it began, or it has no process any more. */
 void service_stuck_heard(Service *s, Task *t);
 
 /* The attempt runs and is sampled from now on: how often it is to be looked at; 0: its policy has no rule. */

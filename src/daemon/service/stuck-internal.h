@@ -14,7 +14,7 @@ typedef struct TaskStuck {
         unsigned attempt;
         Task *task;
 
-        /* of a task that is reported: */
+        /* of a task that is reported and has no process here: */
         bool is_reported;
         int64_t n_said;       /* by its reporter; in its readings this stands for io_bytes */
         usec_t look_usec;     /* between looks */

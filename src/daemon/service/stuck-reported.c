@@ -7,7 +7,7 @@
  *     idle_for        is broken by whatever its reporter says (Update, or Start again)
  *     spinning_for    is not in force
  *
- * and both are looked at with the same watch as those of tasks that run here, which is fed with the number of things that were said in
+ * (while a process has joined it, the rules are about what that uses, as those of any process), and both are looked at with the same watch as those of tasks that run here, which is fed with the number of things that were said in
  * the place of bytes. One timer, set to the first look that is due. What is found, and what comes of it, is stuck.c's.
  *
  * A heartbeat is something else: it is the reporter's own promise, and a task whose reporter breaks it is lost. */
@@ -78,8 +78,10 @@ void service_stuck_heard(Service *s, Task *t)
         assert(s);
         assert(t);
 
+        if (service_has_processes(t))
+                return; /* what they use says more */
         TaskStuck *st = t->stuck;
-        if (st && st->look_usec > 0)
+        if (st && st->is_reported && st->look_usec > 0)
                 st->n_said++;
         else {
                 /* That it has begun, or that we have: no word of his. */

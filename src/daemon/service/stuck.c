@@ -412,13 +412,19 @@ void service_stuck_feed(Service *s, Task *t, const StuckReading *reading)
 
 /* ---- life ---- */
 
+/* When we have just begun its report is not there yet; then it has to be enough whether a process ever joined it. */
+static bool is_only_reported(const Task *t)
+{
+        return task_is_reported(&t->row) && (t->report ? !service_has_processes(t) : t->row.attempt == 0);
+}
+
 /* Of the attempt that runs. */
 static usec_t attempt_started(Service *s, const Task *t)
 {
         _cleanup_(record_unmapp) const Record *record = NULL;
         char name[TASK_ATTEMPT_NAME_SIZE];
 
-        if (task_is_reported(&t->row))
+        if (is_only_reported(t))
                 return t->row.started_boottime;
         task_attempt_name(t->row.task_id, t->row.attempt, name);
         if (record_map(record_watch_dir_fd(s->records), name, &record) < 0)
@@ -429,6 +435,10 @@ static usec_t attempt_started(Service *s, const Task *t)
 static void init_watch(Service *s, Task *t, TaskStuck *st)
 {
         const PolicyStuck *p = &t->policy->stuck;
+
+        st->is_reported = is_only_reported(t);
+        st->look_usec = 0;
+        service_stuck_forget_look(s, st);
         const usec_t limits[_STUCK_RULE_MAX] = { [STUCK_ACTIVE] = p->active_for_usec,
                                                  [STUCK_IDLE] = p->idle_for_usec,
                                                  [STUCK_SPINNING] = st->is_reported ? 0
@@ -445,7 +455,6 @@ static TaskStuck *stuck_new(Service *s, Task *t)
         if (!st)
                 return NULL;
         st->task = t;
-        st->is_reported = task_is_reported(&t->row);
         st->look_index = PRIOQ_NONE;
         init_watch(s, t, st);
         return st;
@@ -465,7 +474,7 @@ usec_t service_stuck_begin(Service *s, Task *t)
                 log_error("%s: for want of memory nobody looks whether it is stuck", t->row.task_id);
                 return 0;
         }
-        if (t->stuck->attempt != t->row.attempt)
+        if (t->stuck->attempt != t->row.attempt || t->stuck->is_reported != is_only_reported(t))
                 init_watch(s, t, t->stuck);
         if (!stuck_watch_is_used(&t->stuck->watch))
                 return 0;

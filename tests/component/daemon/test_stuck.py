@@ -292,6 +292,25 @@ def test_reported_tasks_without_rules():
         assert "stuck" not in w.get() and say(w, "Complete")["task"]["status"] == "completed"
 
 
+@pytest.mark.skipif(not cgroup2_mount(), reason="there is no cgroup2 mount")
+def test_a_reported_task_that_a_process_joined():
+    """Then it is about what that process does, until it ends."""
+    with World("{idle_for: 1s}") as w:
+        started(w)
+        with subprocess.Popen(["/bin/sh", "-c", "sleep 1000 & wait"], start_new_session=True) as p:
+            try:
+                subprocess.run([REEVE, "attach", "--to=t", "--children", str(p.pid)], check=True, timeout=checks.PATIENCE,
+                               env={**os.environ, "REEVE_SOCKET": w.i.path("io.reeve.Registry")}, stdout=subprocess.DEVNULL)
+                w.until("no process is idle", lambda t: t.get("stuck", {}).get("evidence", {}).get("processes"))
+                assert w.get()["stuck"]["evidence"]["cpu_usec"] >= 0
+                told = w.count()
+            finally:
+                os.killpg(p.pid, signal.SIGKILL)
+        w.until("nobody is told of the silence behind that", lambda t: "processes" not in t["stuck"]["evidence"])
+        checks.until(w.i, "it is not told", lambda: w.count() > told)
+        assert say(w, "Complete")["task"]["status"] == "completed"
+
+
 def test_what_others_see():
     with World("{idle_for: 1s}") as w:
         w.run()
