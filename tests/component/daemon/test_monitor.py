@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Events out: numbered, each once and in order, however often whoever hears them goes away, and however slowly he reads."""
 
+import contextlib
 import os
 import re
 import select
@@ -12,6 +13,8 @@ import pytest
 from instance import Instance
 from varlink import ConnectionLost, VarlinkError
 
+# Of reeved's growth: what waits for eight readers at the most, and its own. A sanitizer keeps what was freed: no measure.
+MEMORY_MAX = 24 << 20 if "ASAN_OPTIONS" not in os.environ else 4 << 30
 WHAT = {"subsystem": "events", "task_type": "check"}
 
 
@@ -114,34 +117,23 @@ def memory(pid):
         return int(re.search(r"VmRSS:\s+(\d+) kB", f.read())[1]) << 10
 
 
-def test_a_slow_reader_misses_nothing_and_costs_nothing(reeve):
-    with reeve.connect() as c, reeve.connect() as slow:
+def test_slow_readers_miss_nothing_and_cost_nothing(reeve):
+    with reeve.connect() as c, contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(reeve.connect()) for _ in range(8)]
         since = c.call("Stats")["last_event"]
-        slow.send("Monitor", {"since": since}, more=True)
+        for r in readers:
+            r.send("Monitor", {"since": since}, more=True)
         report(c, "slow_first")
         pid = reeve.reeved.process.pid
         before = memory(pid)
-        for k in range(40):  # 12,000 events of 600 bytes and more
+        for k in range(40):  # 12,000 events of 600 bytes and more, for each of them
             report(c, *(f"slow_{k}_{n}" for n in range(100)))
-        assert memory(pid) - before < 6 << 20, "it grew by what nobody read"
+        grown = memory(pid) - before
+        assert grown < MEMORY_MAX, f"it grew by {grown} bytes that nobody read"
         expected = stored(reeve, since)
         assert len(expected) > 12000
-        assert [key(slow.reply()) for _ in expected] == expected
-
-
-def test_thirty_readers_who_do_not_read(reeve):
-    with reeve.connect() as c:
-        readers = [reeve.connect() for _ in range(30)]
-        for r in readers:
-            r.send("Monitor", {"since": 0}, more=True)
-        report(c, "crowd_first")
-        pid = reeve.reeved.process.pid
-        for k in range(20):
-            report(c, *(f"crowd_{k}_{n}" for n in range(100)))
-        assert memory(pid) < 150 << 20, memory(pid)
-        for r in readers:
-            r.close()
-        report(c, "crowd_last")
+        for r in readers[:2]:
+            assert [key(r.reply()) for _ in expected] == expected
 
 
 @pytest.mark.skipif(not os.environ.get("REEVE_SOAK"), reason="takes half a minute: part of ./dev soak")
