@@ -86,7 +86,7 @@ typedef struct RunRequest {
         bool join;          /* if there is one: answer with it, instead of AlreadyExists */
         bool hold;          /* it does not start before it is released */
         bool attach;        /* Attach: the specification names a process that runs, nothing is executed */
-        bool joins;         /* ... and its task is there: for service_attach_to(), which wants nothing else */
+        bool joins; /* ... and its task is there: for service_attach_to(), which wants nothing else */
 } RunRequest;
 
 typedef void (*service_task_t)(const ReeveError *error, const TaskRow *task, void *userdata);
