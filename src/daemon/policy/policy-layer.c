@@ -15,8 +15,9 @@
 #include "daemon/policy/policy-internal.h"
 
 /* Keys that stand below one of these are written there. */
-static const char *const groups[] = { "limits",   "overrides", "sla",       "verification", "retry", "stuck",
-                                      "sampling", "anomaly",   "retention", "hooks",        NULL };
+static const char *const groups[] = { "limits",    "overrides", "sla",      "verification",
+                                      "retry",     "stuck",     "sampling", "anomaly",
+                                      "retention", "hooks",     "reported", NULL };
 
 /* ---- layers ---- */
 

@@ -161,6 +161,9 @@ typedef struct TaskPolicy {
         struct {
                 usec_t timeout_usec; /* of each attempt; 0: not said */
         } hooks;
+        struct {
+                usec_t heartbeat_usec; /* the longest silence of a reporter that nobody watches; 0: any */
+        } reported;
 
         struct TaskPolicyStorage *storage; /* owns what the pointers above point to */
 } TaskPolicy;

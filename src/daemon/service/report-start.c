@@ -8,7 +8,8 @@
  *
  * A reported task begins with its creation, unless it is created `pending`: then a second Start with the same content begins
  * it. Whether it is pending, and who is watched, is not content: the same request again, from a reporter that was restarted or
- * whose connection broke, is the same task, and has its new process watched.
+ * whose connection broke, is the same task, and has its new process watched. A heartbeat that the policy has for those who are
+ * not watched is not content either: the policy may change between two requests.
  *
  * It has no attempt, no record and no cgroup, and the launcher knows nothing of it. */
 
@@ -153,6 +154,8 @@ static int apply_policy(StartOp *op, const Caller *caller, const StartRequest *q
                 return r;
         op->row.priority = op->policy->priority ?: TASK_PRIORITY_NORMAL;
         op->row.sla_owner_may_extend = policy_lets_extend(op->service->policy.current, &query);
+        if (q->heartbeat_usec == 0 && op->watch_fd < 0)
+                op->row.heartbeat_usec = op->policy->reported.heartbeat_usec;
         op->row.policy_hash = strdup(op->policy->hash);
         return op->row.policy_hash ? 0 : reeve_error_errno(reterr, ENOMEM, NULL, "cannot take another task");
 }

@@ -38,9 +38,12 @@ subsystems:
             - {name: written, metric: disk_write_mb, max: 2}
             - {name: peak, metric: memory_peak_mb, max: 10}
             - {name: freed, metric: storage_delta_mb, max: 0}
+            - {name: freed bytes, metric: storage_delta_bytes, max: 0}
             - {name: took, metric: duration_seconds, max: 60}
       urgent:
         sla: {deadline: 300ms, ladder: [{at: 100%, do: kill}]}
+      beating:
+        reported: {heartbeat: 300ms}
       foreign:
         allow: {users: [root]}
 """
@@ -240,14 +243,14 @@ def test_figures_that_were_reported_are_verified(c):
     start(c, "figures_1", task_type="figures")
     t = say(c, "Complete", "figures_1", ml_metrics={"vectors_processed": 7, "val/top-5@1:a": 0.5},
             resource_usage={"disk_write_mb": 1.5, "memory_peak_mb": 3, "storage_delta_mb": -2})["task"]
-    assert (t["status"], t["verification_passes"]) == ("completed", 7), verifications(c, "figures_1")
+    assert (t["status"], t["verification_passes"]) == ("completed", 8), verifications(c, "figures_1")
     start(c, "figures_2", task_type="figures")
     t = say(c, "Complete", "figures_2", ml_metrics={"vectors_processed": 0})["task"]
     found = verifications(c, "figures_2")
     assert (t["status"], t["outcome"]) == ("failed", "verification"), t
     assert {n: why for n, (passed, why) in found.items() if not passed} == {
         "vectors": "it is less than wanted", "the same": "it is less than wanted",
-        **dict.fromkeys(("odd name", "written", "peak", "freed"), "it is not known for this task")}, found
+        **dict.fromkeys(("odd name", "written", "peak", "freed", "freed bytes"), "it is not known for this task")}, found
 
 
 def test_a_word_that_nobody_asked_for_is_noted(c):
@@ -503,6 +506,19 @@ def test_silence(c):
     t = say(c, "Wait", "silent_1")["task"]
     assert (t["status"], t["outcome"], t["message"]) == ("lost", "reporter-died", "nothing was heard of it for 300ms"), t
     assert t["completed_at"] - t["started_at"] >= 300000, t
+
+
+def test_a_heartbeat_of_the_policy(c):
+    """It is for those who are not watched and ask for none; and not content."""
+    with Reporter() as r:
+        assert "heartbeat_usec" not in start(c, "beats_watched", [r.pid_fd], watch=0, task_type="beating")
+        assert start(c, "beats_own", task_type="beating", heartbeat_usec=3600000000)["heartbeat_usec"] == 3600000000
+        t = start(c, "beats_1", task_type="beating")
+        assert t["heartbeat_usec"] == 300000 and start(c, "beats_1", task_type="beating")["task_id"] == "beats_1", t
+        t = say(c, "Wait", "beats_1")["task"]
+        assert (t["status"], t["outcome"], t["message"]) == ("lost", "reporter-died", "nothing was heard of it for 300ms"), t
+        for task in ("beats_watched", "beats_own"):
+            assert say(c, "Complete", task)["task"]["status"] == "completed"
 
 
 # ---- reeved dies

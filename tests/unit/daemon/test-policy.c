@@ -50,7 +50,8 @@ static const char design[] =
                 "        anomaly: {factor: 3, min_samples: 5}\n"
                 "        sampling: {min: 1s, max: 5m}\n"
                 "        retention: {snapshots: 30d, output: 30d, tasks: 400d}\n"
-                "        hooks: {timeout: 10s}\n";
+                "        hooks: {timeout: 10s}\n"
+                "        reported: {heartbeat: 5min}\n";
 
 static void expect_origin(const PolicyOrigin *o, const char *file, unsigned line)
 {
@@ -110,6 +111,7 @@ static void check_design(const TaskPolicy *t)
         assert_int_equal(t->sampling.max_usec, 5 * USEC_PER_MINUTE);
         assert_int_equal(t->retention.tasks_usec, 400 * USEC_PER_DAY);
         assert_int_equal(t->hooks.timeout_usec, 10 * USEC_PER_SEC);
+        assert_int_equal(t->reported.heartbeat_usec, 5 * USEC_PER_MINUTE);
 }
 
 static void test_the_example_of_the_design(void **state _unused_)
