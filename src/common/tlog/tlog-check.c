@@ -53,11 +53,16 @@ bool tlog_check_inclusion(const TlogHash *leaf, uint64_t index, uint64_t size, c
         return p.last == 0 && tlog_hash_equal(&hash, root);
 }
 
-/* Both sizes differ, and neither is 0. `first` is the largest part that both trees have whole. */
-static bool check_growth(uint64_t old_size, const TlogHash *old_root, uint64_t size, const TlogHash *root,
-                         const TlogHash *first, const TlogHash *proof, size_t n)
+/* A tree that has become another. */
+typedef struct Growth {
+        uint64_t old_size, size; /* they differ, and neither is 0 */
+        const TlogHash *old_root, *root;
+} Growth;
+
+/* `first` is the largest part that both trees have whole. */
+static bool check_growth(const Growth *g, const TlogHash *first, const TlogHash *proof, size_t n)
 {
-        Place p = { .node = old_size - 1, .last = size - 1 };
+        Place p = { .node = g->old_size - 1, .last = g->size - 1 };
         TlogHash old_hash = *first, hash = *first;
 
         while (p.node & 1)
@@ -72,12 +77,13 @@ static bool check_growth(uint64_t old_size, const TlogHash *old_root, uint64_t s
                         tlog_node_hash(&hash, proof + i, &hash);
                 ascend(&p);
         }
-        return p.last == 0 && tlog_hash_equal(&old_hash, old_root) && tlog_hash_equal(&hash, root);
+        return p.last == 0 && tlog_hash_equal(&old_hash, g->old_root) && tlog_hash_equal(&hash, g->root);
 }
 
 bool tlog_check_consistency(uint64_t old_size, const TlogHash *old_root, uint64_t size, const TlogHash *root,
                             const TlogHash *proof, size_t n)
 {
+        const Growth g = { .old_size = old_size, .size = size, .old_root = old_root, .root = root };
         TlogHash empty;
 
         assert(old_root);
@@ -93,6 +99,6 @@ bool tlog_check_consistency(uint64_t old_size, const TlogHash *old_root, uint64_
                 return n == 0 && tlog_hash_equal(old_root, &empty);
         }
         if ((old_size & (old_size - 1)) == 0) /* the old tree is itself such a part */
-                return check_growth(old_size, old_root, size, root, old_root, proof, n);
-        return n > 0 && check_growth(old_size, old_root, size, root, proof, proof + 1, n - 1);
+                return check_growth(&g, old_root, proof, n);
+        return n > 0 && check_growth(&g, proof, proof + 1, n - 1);
 }

@@ -14,7 +14,9 @@ static void act_cancel(BusCall *c)
 
 static void act_signal(BusCall *c)
 {
-        service_signal(c->bus->service, &c->caller, c->task_id, c->signal, false, bus_call_done, c);
+        SignalRequest q = { .task_id = c->task_id, .number = c->signal };
+
+        service_signal(c->bus->service, &c->caller, &q, bus_call_done, c);
 }
 
 static void act_freeze(BusCall *c)

@@ -243,20 +243,20 @@ static void start_act(Service *s, const Caller *caller, const char *task_id, con
         service_hold(s, &op->held);
 }
 
-void service_signal(Service *s, const Caller *caller, const char *task_id, int signal, bool whole,
-                    service_done_t callback, void *userdata)
+void service_signal(Service *s, const Caller *caller, const SignalRequest *q, service_done_t callback,
+                    void *userdata)
 {
         ReeveError e = REEVE_ERROR_NULL;
 
-        if (signal < 1 || signal > SIGRTMAX) {
+        if (q->number < 1 || q->number > SIGRTMAX) {
                 reeve_error_set(&e, REEVE_ERROR_INVALID_ARGUMENT, "signal", "must be 1 to %d, not %d",
-                                SIGRTMAX, signal);
+                                SIGRTMAX, q->number);
                 callback(&e, userdata);
                 return;
         }
-        start_act(s, caller, task_id,
-                  &(ActOp){ .signal = signal,
-                            .whole = whole,
+        start_act(s, caller, q->task_id,
+                  &(ActOp){ .signal = q->number,
+                            .whole = q->whole,
                             .freeze = -1,
                             .callback = callback,
                             .userdata = userdata });

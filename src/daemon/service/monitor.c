@@ -131,7 +131,10 @@ static void read_page(ServiceMonitor *m)
 
         m->behind = true;
         m->missed = false;
-        int r = store_events(m->service->store, m->last, m->task_id, m->subsystem, PAGE, on_page, m);
+        StoreEventFilter filter = {
+                .after = m->last, .task_id = m->task_id, .subsystem = m->subsystem, .limit = PAGE
+        };
+        int r = store_events(m->service->store, &filter, on_page, m);
         m->reading = r >= 0;
         if (r < 0) {
                 reeve_error_errno(&e, r, NULL, "cannot read the events");

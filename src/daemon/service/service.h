@@ -232,8 +232,14 @@ void service_prove_growth(Service *s, uint64_t old_size, store_proof_t callback,
 /* ---- acting ---- */
 
 typedef void (*service_done_t)(const ReeveError *error, void *userdata);
-void service_signal(Service *s, const Caller *caller, const char *task_id, int signal, bool whole,
-                    service_done_t callback, void *userdata);
+/* Borrowed during the call. */
+typedef struct SignalRequest {
+        const char *task_id;
+        int number; /* any; InvalidArgument if there is no such signal */
+        bool whole; /* to all processes, not the main one alone */
+} SignalRequest;
+void service_signal(Service *s, const Caller *caller, const SignalRequest *q, service_done_t callback,
+                    void *userdata);
 void service_freeze(Service *s, const Caller *caller, const char *task_id, bool freeze,
                     service_done_t callback, void *userdata);
 /* Answers when the wish is durable; the end comes later. `reason` may be NULL. */

@@ -326,9 +326,9 @@ static void finish_events(StoreJob *job, bool call)
         free(j);
 }
 
-int store_events(Store *s, int64_t after, const char *task_id, const char *subsystem, unsigned limit,
-                 store_events_t callback, void *userdata)
+int store_events(Store *s, const StoreEventFilter *filter, store_events_t callback, void *userdata)
 {
+        assert(filter);
         assert(callback);
 
         EventsJob *j = NEW0(EventsJob, 1);
@@ -337,11 +337,11 @@ int store_events(Store *s, int64_t after, const char *task_id, const char *subsy
         j->job = (StoreJob){ .store = s, .is_query = true, .run = run_events, .finish = finish_events };
         j->callback = callback;
         j->userdata = userdata;
-        j->after = after;
-        j->limit = limit == 0 ? STORE_LIST_MAX : MIN(limit, (unsigned)STORE_LIST_MAX);
-        j->task_id = task_id ? strdup(task_id) : NULL;
-        j->subsystem = subsystem ? strdup(subsystem) : NULL;
-        if ((task_id && !j->task_id) || (subsystem && !j->subsystem)) {
+        j->after = filter->after;
+        j->limit = filter->limit == 0 ? STORE_LIST_MAX : MIN(filter->limit, (unsigned)STORE_LIST_MAX);
+        j->task_id = filter->task_id ? strdup(filter->task_id) : NULL;
+        j->subsystem = filter->subsystem ? strdup(filter->subsystem) : NULL;
+        if ((filter->task_id && !j->task_id) || (filter->subsystem && !j->subsystem)) {
                 finish_events(&j->job, false);
                 return -ENOMEM;
         }

@@ -123,9 +123,16 @@ int store_get(Store *s, const char *task_id, store_tasks_t callback, void *userd
 /* The newest `limit` (at most STORE_LIST_MAX; 0: that many), in the order in which they were taken. */
 int store_snapshots(Store *s, const char *task_id, unsigned limit, store_snapshots_t callback,
                     void *userdata);
-/* Events with number > after, oldest first; filters may be NULL. */
-int store_events(Store *s, int64_t after, const char *task_id, const char *subsystem, unsigned limit,
-                 store_events_t callback, void *userdata);
+/* Which events; a text that is NULL does not restrict. */
+typedef struct StoreEventFilter {
+        int64_t after;       /* numbers greater than this */
+        const char *task_id; /* then `subsystem` is not looked at */
+        const char *subsystem;
+        unsigned limit; /* STORE_LIST_MAX at most; 0: that many */
+} StoreEventFilter;
+
+/* The filter is copied. Oldest first. */
+int store_events(Store *s, const StoreEventFilter *filter, store_events_t callback, void *userdata);
 
 /* All of a task, in order of attempt and rule; borrowed for the call. */
 typedef void (*store_verifications_t)(const ReeveError *error, const VerificationRow *rows, size_t n,

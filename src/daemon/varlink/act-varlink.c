@@ -45,9 +45,10 @@ ADAPTER_HANDLER(adapter_signal)
         Pending *pending = begin(call, parameters, userdata, &p);
         if (!pending)
                 return 0;
-        int signal = p.signal < 0 || p.signal > INT_MAX ? -1 : (int)p.signal;
-        service_signal(pending->adapter->service, &pending->caller, p.task_id, signal, p.whole,
-                       pending_reply_done, pending);
+        SignalRequest q = { .task_id = p.task_id,
+                            .number = p.signal < 0 || p.signal > INT_MAX ? -1 : (int)p.signal,
+                            .whole = p.whole };
+        service_signal(pending->adapter->service, &pending->caller, &q, pending_reply_done, pending);
         return 0;
 }
 
