@@ -5,6 +5,7 @@ import contextlib
 import os
 import pathlib
 import re
+import sqlite3
 import subprocess
 import time
 
@@ -686,9 +687,7 @@ def test_the_line_says_what_it_waits_for():
         master, slave = os.openpty()
         p = reeve(w, "run", "--id=b", "--", "/bin/true", stdout=subprocess.DEVNULL, stderr=slave)
         os.close(slave)
-        shown = b""
-        while b"0 ahead" not in shown:
-            shown += os.read(master, 4096)
+        shown = shown_until(master, b"0 ahead")
         assert b"pending (1 of 1 of all tasks run), 0 ahead" in shown, shown
         _, out, _ = output_of(w, "list")
         assert "pending (1 of 1 of all tasks run)" in out, out
@@ -699,6 +698,36 @@ def test_the_line_says_what_it_waits_for():
             while data := os.read(master, 4096):
                 shown += data
         assert p.wait() == 0 and b"b: completed" in shown, shown
+        os.close(master)
+
+
+def shown_until(master, words, shown=b""):
+    while words not in shown:
+        shown += os.read(master, 4096)
+    return shown
+
+
+def test_the_line_says_when_it_is_likely_to_start():
+    with World("version: 1\nmax_parallel: 1\n") as w:
+        for n in range(3):
+            w.i.wait(w.run(f"h{n}", argv=TRUE)["task_id"])
+        w.i.kill(w.i.reeved)
+        with contextlib.closing(sqlite3.connect(w.i.path("registry.db"))) as db:
+            db.execute("UPDATE task_registry SET duration_seconds = 100")
+            db.commit()
+        w.i.start_reeved()
+        w.run("a")
+        master, slave = os.openpty()
+        p = reeve(w, "run", "--id=b", "-S", "test", "-T", "check", "--", "/bin/true", stdout=subprocess.DEVNULL, stderr=slave)
+        os.close(slave)
+        shown = shown_until(master, b"starts in about 1min ")
+        assert b"pending (1 of 1 of all tasks run), 0 ahead, starts in about 1min " in shown, shown
+        assert re.search(r"Starts about: .*\d\d:\d\d", output_of(w, "show", "b")[1]), output_of(w, "show", "b")[1]
+        w.open_gate("a")
+        with contextlib.suppress(OSError):
+            while os.read(master, 4096):
+                pass
+        assert p.wait() == 0
         os.close(master)
 
 

@@ -201,6 +201,18 @@ def test_deadline_by_forecast():
         assert t["sla_deadline"] in (t["created_at"] + 3000000, t["started_at"] + 3000000), t
 
 
+def test_deadline_without_a_forecast():
+    """The fallback, as long as there is no history, and then the history."""
+    policy = "version: 1\ndefaults: {sla: {deadline: forecast_p95 * 1000, fallback: 1h, ladder: [{at: 100%, do: kill}]}}\n"
+    with instance(policy) as i:
+        t = i.run_wait(["/bin/true"])
+        assert t["sla_deadline"] == t["created_at"] + 3600 * 10**6, t
+        for _ in range(4):
+            i.run_wait(["/bin/true"])
+        t = i.run_wait(["/bin/true"])
+        assert 0 < t["sla_deadline"] - t["created_at"] != 3600 * 10**6, t
+
+
 def test_extend():
     with instance(ladder("at: 100%, do: kill", deadline="30s", overrides="{sla: allow}")) as i, i.connect() as c:
         t = i.run(SLEEP)
