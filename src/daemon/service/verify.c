@@ -139,8 +139,6 @@ static int write_result(ServiceVerification *v, size_t rule, const RuleResult *r
 
 void service_verify_conclude(ServiceVerification *v, size_t rule, RuleResult *result)
 {
-        _cleanup_json_ json_t *evidence = result->evidence;
-
         assert(v);
         assert(result);
 
@@ -149,6 +147,7 @@ void service_verify_conclude(ServiceVerification *v, size_t rule, RuleResult *re
         if (r < 0)
                 log_error_errno(r, "%s: cannot store the result of rule %zu", v->task->row.task_id,
                                 rule + 1);
+        json_decref(TAKE_PTR(result->evidence));
         CRASH_POINT("reeved", "checked");
 }
 

@@ -219,8 +219,8 @@ static void test_bad_text(void **state)
                 "[{\"do\":\"deadline\",\"at_percent\":1,\"state\":\"resting\"}]",
                 "[{\"do\":\"sing\",\"at_percent\":1,\"state\":\"waiting\"}]",
                 "[{\"do\":\"deadline\",\"at_percent\":-1,\"state\":\"waiting\"}]",
-                "[{\"do\":\"deadline\",\"at_percent\":1,\"state\":\"waiting\"},"
-                "{\"do\":\"deadline\",\"at_percent\":1,\"state\":\"waiting\"}]",
+                ("[{\"do\":\"deadline\",\"at_percent\":1,\"state\":\"waiting\"},"
+                 "{\"do\":\"deadline\",\"at_percent\":1,\"state\":\"waiting\"}]"),
                 "[{\"step\":0,\"do\":\"kill\",\"at_percent\":1,\"state\":\"waiting\"}]",
                 "[{\"step\":17,\"do\":\"kill\",\"at_percent\":1,\"state\":\"waiting\"}]",
                 "[{\"step\":1,\"do\":\"signal\",\"at_percent\":1,\"state\":\"waiting\"}]",
