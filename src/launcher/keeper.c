@@ -7,6 +7,8 @@
  *        +-- SIGTERM: TERM, grace, kill       v
  *        +-- backstop deadline: kill        empty ------------> account -> gone
  *
+ * Gone it is only if no other task is given to it at once (desk.c).
+ *
  * All waiting is one ppoll() that opens the signal mask: SIGCHLD (something ended), SIGTERM (stop the task, take the
  * account, go) and SIGUSR1 (the launcher changed the record) are blocked at any other time, so nothing is missed
  * between looking and sleeping. What ended is entered in the record before it is reaped (account.c), so whoever
@@ -36,6 +38,7 @@
 #include "launcher/account.h"
 #include "launcher/adopt.h"
 #include "launcher/attach.h"
+#include "launcher/desk.h"
 #include "launcher/net.h"
 #include "launcher/output.h"
 #include "launcher/pool.h"
@@ -60,13 +63,13 @@ static const int heard[] = { SIGCHLD, SIGTERM, SIGUSR1 };
 
 /* PID 1 sends SIGTERM to all processes of a unit that it stops, and to all of the host in the end: then the task has it
  * already, and a second one makes some programs hurry. */
-static volatile sig_atomic_t stop_wanted, stop_told;
+static volatile sig_atomic_t stop_wanted, stop_told, was_told_to_stop;
 
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
         if (signal != SIGTERM)
                 return;
-        stop_wanted = 1;
+        stop_wanted = was_told_to_stop = 1;
         if (info->si_code == SI_USER && info->si_pid == 1)
                 stop_told = 1;
 }
@@ -95,6 +98,7 @@ static void close_foreign(const Keeper *k)
                 k->net_fd,
                 k->task_fd,
                 k->go_fd,
+                k->desk_fd,
                 c ? c->report_fd : k->report_fd,
                 c ? c->program_fd : -EBADF,
                 c ? c->stdio[0] : -EBADF,
@@ -107,12 +111,14 @@ static void close_foreign(const Keeper *k)
 
 static void introduce_oneself(const Keeper *k)
 {
-        ProcStat st;
+        static ProcStat st;
 
-        prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        if (!k->seasoned) {
+                prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+                (void)proc_stat(k->proc_fd, 0, &st);
+        }
         k->record->keeper_pid = getpid();
-        if (proc_stat(k->proc_fd, 0, &st) >= 0)
-                k->record->keeper_start = st.start;
+        k->record->keeper_start = st.start;
 }
 
 _noreturn_ static void run_child(const Keeper *k)
@@ -193,26 +199,33 @@ static void drop_memory(const Keeper *k)
 
         if (k->heap && heap < end)
                 (void)madvise((void *)heap, end - heap, MADV_DONTNEED);
+        desk_wipe(k);
         (void)madvise((void *)(here - 2 * CHILD_STACK_SIZE), 2 * CHILD_STACK_SIZE - page, MADV_DONTNEED);
 #endif
+}
+
+/* All are blocked while there is a child that shares our memory: it must not run our handlers, nor may it inherit any. */
+static void hear(const struct sigaction *action)
+{
+        for (size_t i = 0; i < ELEMENTSOF(heard); i++)
+                sigaction(heard[i], action, NULL);
 }
 
 /* The task's descriptors are not the keeper's: a pipe must see its end when the task's ends are closed. */
 static void settle_down(const Keeper *k)
 {
         int keep[] = {
-                k->record_fd, k->mount_fd, k->leaf_fd, k->output_fd, k->proc_fd, k->net_fd, k->task_fd
+                k->record_fd, k->mount_fd, k->leaf_fd, k->output_fd,
+                k->proc_fd,   k->net_fd,   k->task_fd, k->desk_fd,
         };
 
         fd_close_all_but(keep, ELEMENTSOF(keep));
-        prctl(PR_SET_NAME, "reeve-keeper");
-        /* Refused in a container that lacks CAP_SYS_RESOURCE; then it is as killable as its task. */
-        (void)proc_set_oom_score_adj(k->proc_fd, KEEPER_OOM_SCORE_ADJ);
-        for (size_t i = 0; i < ELEMENTSOF(heard); i++)
-                sigaction(heard[i],
-                          &(struct sigaction){ .sa_sigaction = on_signal,
-                                               .sa_flags = SA_NOCLDSTOP | SA_SIGINFO },
-                          NULL);
+        if (!k->seasoned) {
+                prctl(PR_SET_NAME, "reeve-keeper");
+                /* Refused in a container that lacks CAP_SYS_RESOURCE; then it is as killable as its task. */
+                (void)proc_set_oom_score_adj(k->proc_fd, KEEPER_OOM_SCORE_ADJ);
+        }
+        hear(&(struct sigaction){ .sa_sigaction = on_signal, .sa_flags = SA_NOCLDSTOP | SA_SIGINFO });
 }
 
 /* True while there may be children. */
@@ -322,13 +335,29 @@ static void keep(Loop *l)
         }
 }
 
-void keeper_run(Keeper *k)
+static void take_account(const Keeper *k, OutputCap *cap)
+{
+        Record *r = k->record;
+
+        CRASH_POINT("keeper", "read");
+        output_cap_check(cap, r, USEC_INFINITY, true);
+        if (k->leaf_fd >= 0)
+                account_read_files(r, k->leaf_fd, k->controllers, k->settle_usec);
+        net_counters_take(k->net_fd, r);
+        r->done_realtime_usec = clock_realtime(clock_system());
+        record_set_phase(r, RECORD_ENDED);
+        CRASH_POINT("keeper", "ended");
+        net_counters_end(k->net_fd, r);
+        /* systemd walks the tree that it stops, and kills everything in it at once when a directory goes on the way. It
+         * removes them itself in the end. */
+        if (k->leaf_fd >= 0 && !stop_told)
+                pool_remove_leaf(k->mount_fd, r->cgroup);
+}
+
+static void keep_one(Keeper *k)
 {
         Loop l;
 
-        assert(k);
-
-        close_foreign(k);
         introduce_oneself(k);
         CRASH_POINT("keeper", "keeper-forked");
         bool attaches = !k->child && (atomic_load(&k->record->flags) & RECORD_FLAG_ATTACHED);
@@ -348,19 +377,39 @@ void keeper_run(Keeper *k)
         };
         output_cap_init(&l.cap, k->output_fd, k->record->output_cap_bytes);
         keep(&l);
+        take_account(k, &l.cap);
+}
 
-        CRASH_POINT("keeper", "read");
-        output_cap_check(&l.cap, k->record, USEC_INFINITY, true);
-        if (k->leaf_fd >= 0)
-                account_read_files(k->record, k->leaf_fd, k->controllers, k->settle_usec);
-        net_counters_take(k->net_fd, k->record);
-        k->record->done_realtime_usec = clock_realtime(clock_system());
-        record_set_phase(k->record, RECORD_ENDED);
-        CRASH_POINT("keeper", "ended");
-        net_counters_end(k->net_fd, k->record);
-        /* systemd walks the tree that it stops, and kills everything in it at once when a directory goes on the way. It
-         * removes them itself in the end. */
-        if (k->leaf_fd >= 0 && !stop_told)
-                pool_remove_leaf(k->mount_fd, k->record->cgroup);
+/* The record is closed, which is what reeved waits for, whether there is another task or not. */
+static Keeper *next_task(const Keeper *k)
+{
+        static const struct timespec no_time = { 0 };
+        Corpse c;
+        int keep[] = { k->desk_fd };
+        sigset_t term;
+
+        if (!k->desk || was_told_to_stop || account_next(&c) != -ECHILD)
+                return NULL;
+        record_unmap(k->record);
+        fd_close_all_but(keep, ELEMENTSOF(keep));
+        sigemptyset(&term);
+        sigaddset(&term, SIGTERM);
+        Keeper *next = desk_next(k);
+        /* It was told to stop while it had no task, or is about to be told so: this one is the last then. */
+        if (stop_wanted || sigtimedwait(&term, NULL, &no_time) == SIGTERM)
+                was_told_to_stop = 1;
+        stop_wanted = 0;
+        hear(&(struct sigaction){ .sa_handler = SIG_DFL });
+        return next;
+}
+
+void keeper_run(Keeper *k)
+{
+        assert(k);
+
+        close_foreign(k);
+        do
+                keep_one(k);
+        while ((k = next_task(k)));
         _exit(EXIT_SUCCESS);
 }

@@ -9,6 +9,8 @@
 
 /* What a keeper works with; filled by the launcher before the fork. Descriptors are borrowed (the fork copies
  * them), -EBADF where there is none. */
+typedef struct Desk Desk;
+
 typedef struct Keeper {
         Record *record;
         int record_fd; /* holds the lock */
@@ -22,6 +24,9 @@ typedef struct Keeper {
         usec_t settle_usec;   /* between two reads of the final counters */
         char *heap;           /* where the launcher's begins: a keeper drops its copy */
         const Child *child;   /* NULL: the task runs already, it is adopted or attached */
+        Desk *desk;           /* where the next task is found (desk.h); NULL: this one is the last */
+        int desk_fd;
+        bool seasoned; /* it has had another task before */
 
         /* without a child only */
         int report_fd;     /* write end of the exec pipe for one that is to be attached, else -EBADF */

@@ -416,6 +416,23 @@ static void ask_for_scope(Launch *x, pid_t keeper)
         watch_refuse(x->l, keeper, &e);
 }
 
+/* One that is there, or a new one. A keeper in a scope ends with it. */
+static pid_t start_keeper(Launch *x, Keeper *k)
+{
+        bool lasts = x->backend == RECORD_BACKEND_CGROUP && k->child;
+
+        pid_t pid = lasts ? desk_hire(x->l, k) : 0;
+        if (pid > 0)
+                return pid;
+        DeskSlot *desk = lasts ? desk_prepare(x->l, k) : NULL;
+        pid = keeper_clone(x->l->pool.keepers_fd);
+        if (pid == 0)
+                keeper_run(k);
+        if (desk)
+                desk_occupy(desk, k, pid);
+        return pid;
+}
+
 static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
 {
         Launcher *l = x->l;
@@ -436,6 +453,7 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
                 .report_fd = x->task_fd < 0 ? -EBADF : x->report_write_fd,
                 .task_fd = x->task_fd,
                 .go_fd = x->go_read_fd,
+                .desk_fd = -EBADF,
         };
         int wanted = x->spec.has_oom_score_adjust ? x->spec.oom_score_adjust : 0;
 
@@ -445,13 +463,11 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
         x->child.report_fd = x->report_write_fd;
         x->child.proc_fd = l->proc_fd;
 
-        pid_t pid = keeper_clone(l->pool.keepers_fd);
+        pid_t pid = start_keeper(x, &k);
         if (pid < 0) {
                 recover_undo(l, x->record, x->name);
                 return place_failed(l, pid, "cannot start a keeper", reterr);
         }
-        if (pid == 0)
-                keeper_run(&k);
         CRASH_POINT("launcher", "keeper-forked");
         int r = watch_launch(l, pid, x->name, x->record, m, TAKE_FD(x->report_read_fd));
         if (r < 0) { /* it runs and its record will tell */

@@ -12,6 +12,7 @@
 #include "common/instance.h"
 #include "common/launcher-protocol.h"
 #include "common/record/record.h"
+#include "launcher/desk.h"
 #include "launcher/members.h"
 #include "launcher/net.h"
 #include "launcher/pool.h"
@@ -42,6 +43,8 @@ typedef struct Launcher {
         int records_fd, output_fd, state_fd, spent_fd, proc_fd, null_fd, pid_fd, listen_fd;
         sd_event *event;
         ListLink watched[LAUNCHER_BUCKETS]; /* by keeper pid */
+        DeskSlot desks[DESKS];
+        uint64_t n_hired;
 } Launcher;
 
 /* ---- setup.c ---- */
@@ -93,6 +96,9 @@ int method_network(sd_bus_message *m, void *userdata, sd_bus_error *reterr);
  * (taken) tells how exec went, with what `record` (its claimed fields; not kept) says. */
 int watch_launch(Launcher *l, pid_t pid, const char *name, const Record *record, sd_bus_message *call,
                  int report_fd);
+
+/* The keeper has done its task, and may be given another. */
+void watch_done(Launcher *l, pid_t pid);
 
 /* The same for an adopting keeper. `task_fd` (taken, may be -EBADF) is a pidfd of the main process, kept for the next
  * one that must adopt it: who opens it later may find a status that nobody tells any more. */

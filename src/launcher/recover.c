@@ -144,6 +144,7 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int ke
                 .report_fd = -EBADF,
                 .task_fd = task_fd,
                 .go_fd = -EBADF,
+                .desk_fd = -EBADF,
         };
         if (proc_stat(l->proc_fd, r->task_pid, &st) >= 0 && st.start == r->task_start && st.ppid == getpid())
                 k.task_parent = getpid();

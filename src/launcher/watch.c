@@ -292,6 +292,17 @@ static void bury_orphan(Launcher *l, const Corpse *c)
         record_unmap(r);
 }
 
+void watch_done(Launcher *l, pid_t pid)
+{
+        Watched *w = find_keeper(l, pid);
+
+        if (!w)
+                return;
+        w->keeper = 0; /* what it does from now on is no business of this task's */
+        w->keeper_gone = w->keeper_did_it = true;
+        settle(w);
+}
+
 int watch_on_sigchld(sd_event_source *s, const struct signalfd_siginfo *si, void *userdata)
 {
         Launcher *l = ASSERT_PTR(userdata);
@@ -300,7 +311,7 @@ int watch_on_sigchld(sd_event_source *s, const struct signalfd_siginfo *si, void
         while (account_next(&c) > 0) {
                 Watched *w = find_keeper(l, c.info.si_pid);
 
-                if (!w)
+                if (!desk_gone(l, c.info.si_pid) && !w)
                         bury_orphan(l, &c);
                 account_reap(&c);
                 if (!w)

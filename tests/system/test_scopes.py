@@ -358,6 +358,7 @@ def test_pool_stopped_without_a_launcher(i):
 def test_pool_lost_a_part(i):
     """As when systemd gives a scope up that it could not stop, and removes what is empty in it."""
     first = holder(i)
+    until("no keeper waits for another task", lambda: not i.keepers(), i.keepers)
     for part in ("keepers", os.path.join("tasks", "0"), "tasks"):
         with contextlib.suppress(FileNotFoundError):
             os.rmdir(os.path.join(i.pool(), part))
