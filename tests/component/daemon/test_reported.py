@@ -147,6 +147,39 @@ def test_a_life(reeve, c):
         assert db.execute("SELECT count(*) FROM task_attempts WHERE task_id = 'life_1'").fetchone() == (0,)
 
 
+def test_the_figures_of_the_users(reeve, c):
+    """All of them, in their units; base units are inside, and where both say the same these have the last word."""
+    start(c, "units_1")
+    t = say(c, "Complete", "units_1", resource_usage={
+        "cpu_seconds": 1.25, "cpu_user_seconds": 1, "cpu_system_seconds": 0.25, "memory_peak_mb": 2, "disk_read_mb": 3,
+        "disk_write_mb": 4, "network_rx_mb": 5, "network_tx_mb": 0.5, "storage_delta_mb": -7}, usage={"io_write_bytes": 1})["task"]
+    assert t["usage"] == {"cpu_usec": 1250000, "cpu_user_usec": 1000000, "cpu_system_usec": 250000, "memory_peak_bytes": 2 * MB,
+                          "io_read_bytes": 3 * MB, "io_write_bytes": 1, "net_rx_bytes": 5 * MB, "net_tx_bytes": MB // 2,
+                          "storage_delta_bytes": -7 * MB}, t
+    assert t["usage_sources"] == dict.fromkeys(t["usage"], "reported"), t
+    start(c, "units_2")
+    t = say(c, "Complete", "units_2", resource_usage={"memory_mb": 8, "network_mb": 9})["task"]
+    assert t["usage"] == {"memory_peak_bytes": 8 * MB, "net_rx_bytes": 9 * MB}, t
+
+
+def test_metrics(reeve, c):
+    """Five have columns, others stand beside them; a step makes points of a series, and the last value stays the task's."""
+    columns = {"dataset_size_mb": 500.5, "vectors_processed": 1e5, "tokens_processed": 5e6, "model_size_mb": 150.0,
+               "epochs_completed": 10.0}
+    start(c, "metrics_1")
+    for step in (2, 1):
+        say(c, "Update", "metrics_1", ml_metrics={"loss": step / 4}, step=step)
+    say(c, "Update", "metrics_1", ml_metrics={"loss": 0.125}, step=2)
+    say(c, "Update", "metrics_1", ml_metrics={"top-5/val": -1e-9})
+    t = say(c, "Complete", "metrics_1", ml_metrics=columns)["task"]
+    assert t["ml_metrics"] == {"loss": 0.125, "top-5/val": -1e-9, **columns}, t
+    with contextlib.closing(sqlite3.connect(reeve.path("registry.db"))) as db:
+        row = db.execute(f"SELECT {', '.join(columns)} FROM task_registry WHERE task_id = 'metrics_1'").fetchone()
+        series = db.execute("SELECT step, name, value FROM task_metric_series WHERE task_id = 'metrics_1' ORDER BY 1, 2").fetchall()
+    assert row == tuple(columns.values()), row
+    assert series == [(1, "loss", 0.25), (2, "loss", 0.125)], series
+
+
 def test_private_fields_are_private(reeve, c):
     start(c, "private_1", metadata={"secret": 1})
     say(c, "Fail", "private_1", message="secret", result_metadata={"secret": 2})
