@@ -388,12 +388,12 @@ bool service_rule_start(ServiceVerification *v, size_t rule)
 
         assert(v);
 
-        if (!launcher_client_is_connected(v->service->launcher))
-                return false;
         if (v->spec_fd < 0) {
                 service_verify_fail(v, rule, "there is no specification in whose name it could run");
                 return true;
         }
+        if (!launcher_client_is_connected(v->service->launcher))
+                return false;
         StartOp *x = NEW0(StartOp, 1);
         if (!x) {
                 service_retry_later(v->service);

@@ -148,8 +148,9 @@ int service_rules_make(ServiceVerification *v)
                 return -ENOMEM;
         size_t n = fill_rules(v);
         assert(n == n_rules);
+        /* A task that was only reported has no attempt, so no program of it ever has a record. */
         for (size_t i = 0; i < n; i++)
-                if (verify_rule_is_program(&v->rules[i].rule))
+                if (v->attempt > 0 && verify_rule_is_program(&v->rules[i].rule))
                         service_rule_name_record(v, i);
         return 0;
 }

@@ -44,6 +44,28 @@ subsystems:
         sla: {deadline: 300ms, ladder: [{at: 100%, do: kill}]}
       beating:
         reported: {heartbeat: 300ms}
+      climbs:
+        sla:
+          deadline: 400ms
+          ladder:
+            - {at: 50%, do: notify}
+            - {at: 100%, do: escalate, hook: ROOT/hooks/page}
+            - {at: 100%, after: 100ms, do: signal, signal: SIGTERM}
+            - {at: 100%, after: 200ms, do: freeze}
+            - {at: 100%, after: 1s, do: kill}
+      capped:
+        priority: 2
+        priority_max: 3
+        overrides: {sla: deny}
+        sla: {deadline: 1h}
+      programs:
+        verification:
+          required: true
+          rules:
+            - {name: a file, file: /etc/passwd}
+            - {name: a program, command: [ROOT/checks/any]}
+            - {name: a word, output: x}
+            - {name: a status, exit_status: 0}
       foreign:
         allow: {users: [root]}
 """
@@ -53,7 +75,10 @@ subsystems:
 def the_instance():
     i = Instance()
     with open(i.path("policy.d", "test.yaml"), "w", encoding="ascii") as f:
-        f.write(POLICY)
+        f.write(POLICY.replace("ROOT", i.root))
+    with open(i.path("hooks", "page"), "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\ncat\n")
+    os.chmod(i.path("hooks", "page"), 0o755)
     with i:
         yield i
 
@@ -297,6 +322,38 @@ def test_its_ladder_ends_it(c):
     t = say(c, "Wait", "urgent_1")["task"]
     assert (t["status"], t["outcome"], t["sla_met"]) == ("failed", "sla", False), t
     assert refused(c, "Complete", task_id="urgent_1") == ("AlreadyFinished", "task_id")
+
+
+def test_its_ladder_does_what_it_can(reeve, c):
+    start(c, "climbs_1", task_type="climbs")
+    t = say(c, "Wait", "climbs_1")["task"]
+    assert (t["status"], t["outcome"]) == ("failed", "sla"), t
+    states = {s["do"]: s["state"] for s in t["ladder"]}
+    hook = states.pop("escalate")
+    assert states == {"notify": "done", "deadline": "done", "signal": "failed", "freeze": "failed", "kill": "done"}, t["ladder"]
+    if hook != "failed":  # there is a user for hooks
+        h = say(c, "Wait", "climbs_1-step2")["task"]
+        assert (h["status"], h["metadata"]["parent"]) == ("completed", "climbs_1"), h
+        assert b'"task_id":"climbs_1"' in reeve.output("climbs_1-step2")
+
+
+@pytest.mark.parametrize("asked, field", [({"priority": 4}, "priority"), ({"priority": 3}, "priority"), ({"sla": "1min"}, "sla"),
+                                          ({"sla_hours": 0.1}, "sla")])
+def test_what_policy_does_not_let_reporters_choose(c, asked, field):
+    assert refused(c, "Start", **WHAT | {"task_type": "capped"}, **asked) == ("PolicyViolation", field)
+    t = start(c, None, task_type="capped", priority=1)
+    assert (t["priority"], t["sla_deadline"] - t["created_at"]) == (1, 3600 * 10**6), t
+    say(c, "Complete", t["task_id"])
+
+
+def test_rules_that_nobody_can_check(c):
+    """There is no process here, and nobody in whose name a program could run."""
+    start(c, "programs_1", task_type="programs")
+    t = say(c, "Complete", "programs_1", verification_passed=True)["task"]
+    assert (t["status"], t["outcome"], t["verification_failures"], t["verification_passes"]) == ("failed", "verification", 4, 1), t
+    found = verifications(c, "programs_1")
+    assert all(why for name, (passed, why) in found.items() if name != "reported"), found
+    assert found["reported"] == (True, None), found
 
 
 def test_a_deadline_in_hours(c):
