@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Does things as somebody else: in a forked child that becomes that user for good, so that nothing has to be undone."""
 
+import contextlib
+import grp
 import os
 import pickle
 import pwd
@@ -52,3 +54,16 @@ class Person:
             sys.stderr.flush()
         finally:
             os._exit(0)
+
+
+def admin_group():
+    """The number of group reeve-admin; None where there is none."""
+    with contextlib.suppress(KeyError):
+        return grp.getgrnam("reeve-admin").gr_gid
+    return None
+
+
+# Three who have nothing to do with each other; carol may do everything, where there is a group of those who may.
+alice = Person("nobody")
+bob = Person("daemon")
+carol = Person("games", groups=[admin_group()] if admin_group() is not None else [])

@@ -3,28 +3,18 @@
 message says about its sender counts for nothing. With polkit: tests/system/suite-dbus."""
 
 import contextlib
-import grp
 import os
 
 import pytest
 
 import registry
 from dbus import ALLOW_INTERACTION, DBusError
-from people import Person
+from people import Person, admin_group, alice, bob, carol
 from registry import SLEEP, call, get, run
 
 PRIVATE = {"argv", "cwd", "metadata", "description", "message"}
 
 
-def admin_group():
-    with contextlib.suppress(KeyError):
-        return grp.getgrnam("reeve-admin").gr_gid
-    return None
-
-
-alice = Person("nobody")
-bob = Person("daemon")
-carol = Person("games", groups=[admin_group()] if admin_group() is not None else [])
 needs_admins = pytest.mark.skipif(admin_group() is None, reason="there is no group reeve-admin on this host")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import spec
 from instance import REEVE, Instance, unmet
-from people import Person
+from people import Person, admin_group, alice, bob, carol
 from varlink import VarlinkError
 
 SOON = 20.0
@@ -20,15 +20,6 @@ SLEEP = ["/bin/sleep", "1000"]
 PRIVATE = ("argv", "cwd", "metadata", "description", "message")
 
 
-def admin_group():
-    with contextlib.suppress(KeyError):
-        return grp.getgrnam("reeve-admin").gr_gid
-    return None
-
-
-alice = Person("nobody")
-bob = Person("daemon")
-carol = Person("games", groups=[admin_group()] if admin_group() is not None else [])
 needs_admins = pytest.mark.skipif(admin_group() is None, reason="there is no group reeve-admin on this host")
 
 

@@ -297,19 +297,24 @@ MATRIX = [
 ]
 
 
+def crash(i, point, victims):
+    """Kills these daemons ("reeved+launcher") at the point, and starts them again."""
+    point.wait()
+    i.kill(*[d for name, d in (("launcher", i.launcher), ("reeved", i.reeved)) if name in victims.split("+")])
+    point.let_go()
+    if not i.launcher:
+        i.start_launcher()
+    if not i.reeved:
+        i.start_reeved()
+
+
 @pytest.mark.parametrize("step, victims, state, heard", MATRIX, ids=[f"{m[0]}-kills-{m[1]}" for m in MATRIX])
 def test_no_step_twice(step, victims, state, heard):
     with Breakpoint(step) as point, instance(CRASH, start=False) as i:
         i.start_launcher(point.environment("launcher"))
         i.start_reeved(point.environment("reeved"))
         t = i.run(TASK)
-        point.wait()
-        i.kill(*[d for name, d in (("launcher", i.launcher), ("reeved", i.reeved)) if name in victims.split("+")])
-        point.let_go()
-        if not i.launcher:
-            i.start_launcher()
-        if not i.reeved:
-            i.start_reeved()
+        crash(i, point, victims)
         t = i.wait(t["task_id"])
         say_lateness(t)
         assert (steps(t)[1]["state"], hits(i, t)) == (state, heard), steps(t)[1]
@@ -326,13 +331,7 @@ def test_kill_whose_result_was_hidden_is_repeated(step, victims):
         i.start_launcher(point.environment("launcher"))
         i.start_reeved(point.environment("reeved"))
         t = i.run(TASK)
-        point.wait()
-        i.kill(*[d for name, d in (("launcher", i.launcher), ("reeved", i.reeved)) if name in victims.split("+")])
-        point.let_go()
-        if not i.launcher:
-            i.start_launcher()
-        if not i.reeved:
-            i.start_reeved()
+        crash(i, point, victims)
         t = i.wait(t["task_id"])
         assert (t["outcome"], t["exit_signal"], steps(t)[1]["state"]) == ("sla", 9, "uncertain"), t
 
