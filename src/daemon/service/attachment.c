@@ -228,7 +228,7 @@ static int take(Service *s, Task *t, const Record *record, service_task_t callba
         int r = attempt_from_record(record, &a);
         if (r < 0)
                 return r;
-        if (ended && a.exit_kind == RECORD_EXIT_EXEC_FAILED) { /* it could not be moved */
+        if (ended && !runs && a.exit_kind == RECORD_EXIT_EXEC_FAILED) { /* it could not be moved */
                 launcher_client_forget(s->launcher, t->row.task_id, ATTACHED_ATTEMPT);
                 return 0;
         }

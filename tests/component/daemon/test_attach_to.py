@@ -320,6 +320,43 @@ def test_reeved_dies_at(step):
             p.says("alive")
 
 
+@pytest.mark.parametrize("step", ["launcher:claim", "launcher:mkdir", "launcher:keeper-forked", "launcher:exec",
+                                  "keeper:attach-started", "keeper:attach-move", "keeper:attach-moved"])
+def test_somebody_dies_while_it_joins(step):
+    """Said again, the request is answered with the task; whatever was done by then is not done twice."""
+    with Instance() as i, Process(script=COUNTS) as p:
+        i.kill(i.launcher)
+        once = i.path("once")
+        with open(once, "w", encoding="ascii"):
+            pass
+        i.start_launcher(env={"REEVE_CRASH_AT": step, "REEVE_CRASH_ONCE": once})
+        data = spec.attached("joined", p.pid)
+        with i.connect() as c:
+            start(c, "joined")
+            fd = spec.memfd(data)
+            c.send("Attach", {"spec": 0}, [fd])
+            if step.startswith("launcher"):
+                i.launcher.process.wait(timeout=20)
+                i.kill(i.launcher)
+                i.start_launcher()
+            for _ in range(20):  # Unavailable: whoever recovers the record is at it
+                try:
+                    t = c.reply()["task"]
+                    break
+                except VarlinkError as e:
+                    assert e.name in ("Unavailable", "AlreadyExists"), str(e)
+                    c.send("Attach", {"spec": 0}, [fd])
+            os.close(fd)
+            checks.until(i, "it was not moved", lambda: p.cgroup() == t["cgroup"])
+            p.says("count")
+            p.end(0)
+            p.popen.wait()
+            forgotten(i, "joined")
+            t = say(c, "Complete", "joined")["task"]
+            assert (t["status"], t["usage_sources"]["cpu_usec"]) == ("completed", "kernel-final"), t
+        checks.check_nothing_left(i)
+
+
 def test_from_the_command_line():
     with Instance() as i, Process() as p, i.connect() as c:
         def reeve(*args, status=0):

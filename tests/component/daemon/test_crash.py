@@ -46,7 +46,9 @@ ELSEWHERE = {
     # test_sla.py, launcher/test-step.c
     "reeved:step-due", "reeved:step-claimed", "reeved:step-acted", "reeved:step-stored",
     "launcher:step-claimed", "launcher:step-acted",
-    # launcher/test-attach.c
+    # test_attach_to.py
+    "reeved:attached",
+    # launcher/test-attach.c, test_attach_to.py
     "keeper:attach-move", "keeper:attach-moved", "keeper:attach-started",
     # system/test_scopes.py
     "launcher:pool-scope",
