@@ -335,6 +335,15 @@ static void keep(Loop *l)
         }
 }
 
+/* Not what may have ended at systemd's command, see recover_remove_leaf(). */
+static bool removes_leaf(const Keeper *k)
+{
+        const Record *r = k->record;
+        bool terminated = stop_told || (r->exit_kind == RECORD_EXIT_KILLED && r->exit_value == SIGTERM);
+
+        return k->leaf_fd >= 0 && r->backend == RECORD_BACKEND_CGROUP && !(k->is_in_unit && terminated);
+}
+
 static void take_account(const Keeper *k, OutputCap *cap)
 {
         Record *r = k->record;
@@ -348,9 +357,7 @@ static void take_account(const Keeper *k, OutputCap *cap)
         record_set_phase(r, RECORD_ENDED);
         CRASH_POINT("keeper", "ended");
         net_counters_end(k->net_fd, r);
-        /* systemd walks the tree that it stops, and kills everything in it at once when a directory goes on the way. It
-         * removes them itself in the end. */
-        if (k->leaf_fd >= 0 && !stop_told)
+        if (removes_leaf(k))
                 pool_remove_leaf(k->mount_fd, r->cgroup);
 }
 

@@ -21,6 +21,7 @@ typedef struct Keeper {
         int proc_fd;
         int net_fd;           /* map of the network counters */
         uint32_t controllers; /* of the leaf: 1 << CgroupController */
+        bool is_in_unit;      /* systemd may stop what the leaf is in */
         usec_t settle_usec;   /* between two reads of the final counters */
         char *heap;           /* where the launcher's begins: a keeper drops its copy */
         const Child *child;   /* NULL: the task runs already, it is adopted or attached */

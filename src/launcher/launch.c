@@ -447,6 +447,7 @@ static int fork_keeper(Launch *x, sd_bus_message *m, ReeveError *reterr)
                 .proc_fd = l->proc_fd,
                 .net_fd = net_counters_map(&l->net, x->record),
                 .controllers = l->pool.controllers,
+                .is_in_unit = l->pool_scope.path[0],
                 .settle_usec = l->settle_usec,
                 .heap = l->heap,
                 .child = x->task_fd < 0 ? &x->child : NULL,

@@ -11,7 +11,8 @@
  *
  *     no cgroup, or nobody in it          the scope is made, around a new holder
  *     a holder in it                      used as it is
- *     processes, but no holder            somebody killed it; a new one is cloned into its leaf
+ *     processes, but no holder            somebody killed it; a new one is cloned into its leaf, after a moment in which
+ *                                         they end if it was systemd that killed everything
  *     processes, and `stopping`           systemd is stopping the scope (somebody wants that, or the host is going
  *                                         down): when it is gone, it is made again
  *
@@ -50,6 +51,7 @@
 
 #define LOOK_AGAIN_USEC    (50 * USEC_PER_MSEC)
 #define TRY_AGAIN_USEC     USEC_PER_SEC
+#define HOLDER_PAUSE_USEC  (500 * USEC_PER_MSEC)
 #define STOP_TIMEOUT_USEC  (90 * USEC_PER_SEC)
 #define STOP_PATIENCE_USEC (60 * USEC_PER_SEC)
 #define TRY_PATIENCE_USEC  (5 * USEC_PER_SEC)
@@ -145,6 +147,8 @@ static pid_t find_holder(Launcher *l)
                 return pid;
         if (!is_populated(fd, "keepers") &&
             !is_populated(fd, "tasks")) /* it is going, or made by who died of it */
+                return -EBUSY;
+        if (clock_boottime(clock_system()) - l->pool_scope.lost_boottime < HOLDER_PAUSE_USEC)
                 return -EBUSY;
         pid = keeper_clone(leaf_fd);
         if (pid == 0)
@@ -278,6 +282,7 @@ static int on_holder_ended(sd_event_source *s, int fd, uint32_t revents, void *u
 
         log_notice("the holder of %s has ended", l->pool_scope.path);
         l->pool_scope.holder = sd_event_source_disable_unref(l->pool_scope.holder);
+        l->pool_scope.lost_boottime = clock_boottime(clock_system());
         try(l);
         return 0;
 }

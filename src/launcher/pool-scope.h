@@ -7,6 +7,7 @@
 #include <systemd/sd-event.h>
 
 #include "basic/error.h"
+#include "basic/time.h"
 
 struct Launcher;
 
@@ -14,6 +15,7 @@ typedef struct PoolScope {
         char path[256]; /* of its cgroup, relative to the cgroup2 mount; "": the pool is a directory of our own */
         sd_event_source *holder; /* pidfd of the process that holds it: the pool can be used */
         sd_event_source *timer;  /* tries again */
+        usec_t lost_boottime;    /* since when there is no holder */
         ReeveError error;        /* why there is none */
 } PoolScope;
 

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 
 #include "basic/crash.h"
@@ -49,11 +50,15 @@ void recover_undo(Launcher *l, const Record *r, const char *name)
         unlinkat(l->records_fd, name, 0);
 }
 
-/* ---- what systemd forgot ---- */
+/* ---- what is left of an attempt ---- */
 
-/* systemd removes a scope when it is empty, but tries that once. A keeper that is cloned into it at that moment, for a task
- * that was killed with its keeper, makes it fail, and systemd forgets the scope. So what is still there a while later is
- * removed here, and systemd, which would not notice that, is asked to stop it, should it know it yet. */
+/* Two things that systemd does make it better to come a while later, for all that may have ended at its command:
+ *
+ * It walks the tree that it stops, and when a directory goes on the way it kills everything in it at once.
+ *
+ * It removes a scope when it is empty, but tries that once. A keeper that is cloned into it at that moment, for a task that
+ * was killed with its keeper, makes it fail, and systemd forgets the scope. Should it know it yet, it will not notice that
+ * it was removed here, and is asked to stop it. */
 typedef struct Sweep {
         Launcher *l;
         Record of; /* a copy */
@@ -64,9 +69,12 @@ static int on_sweep(sd_event_source *s, uint64_t now, void *userdata)
         const Sweep *w = ASSERT_PTR(userdata);
         char scope[sizeof(w->of.cgroup)];
 
-        scope_discard(w->l, &w->of);
-        scope_path(&w->of, "", scope);
-        (void)pool_remove_leaf(w->l->pool.mount_fd, scope);
+        if (w->of.backend == RECORD_BACKEND_SCOPE) {
+                scope_discard(w->l, &w->of);
+                scope_path(&w->of, "", scope);
+                (void)pool_remove_leaf(w->l->pool.mount_fd, scope);
+        } else if (pool_scope_check(w->l, NULL) >= 0) /* else it goes with the pool */
+                (void)pool_remove_leaf(w->l->pool.mount_fd, w->of.cgroup);
         return 0;
 }
 
@@ -87,13 +95,17 @@ static void sweep_later(Launcher *l, const Record *r)
 
 void recover_remove_leaf(Launcher *l, const Record *r)
 {
+        bool terminated = r->exit_kind == RECORD_EXIT_KILLED && r->exit_value == SIGTERM;
+
         assert(l);
         assert(r);
 
         if (r->backend == RECORD_BACKEND_SCOPE) {
                 if (r->flags & RECORD_FLAG_ADOPTED)
                         sweep_later(l, r);
-        } else if (pool_scope_check(l, NULL) >= 0) /* not while systemd walks it, see keeper.c */
+        } else if (terminated && l->pool_scope.path[0])
+                sweep_later(l, r);
+        else
                 (void)pool_remove_leaf(l->pool.mount_fd, r->cgroup);
 }
 
@@ -139,6 +151,7 @@ static int adopt(Launcher *l, Record *r, int record_fd, const char *name, int ke
                 .proc_fd = l->proc_fd,
                 .net_fd = net_counters_map(&l->net, r),
                 .controllers = l->pool.controllers,
+                .is_in_unit = l->pool_scope.path[0],
                 .settle_usec = l->settle_usec,
                 .heap = l->heap,
                 .report_fd = -EBADF,
