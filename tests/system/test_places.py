@@ -13,7 +13,8 @@ import subprocess
 import sys
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "../component/daemon")]
 
 import test_exactness as exactness  # noqa: E402
 import check  # noqa: E402
