@@ -28,15 +28,15 @@ static void close_fds(int *fds, size_t n)
                 fd_close(fds[i]);
 }
 
-int varlink_call_new(VarlinkConnection *c, const char *method, json_t *parameters, bool more, bool oneway,
-                     const int *fds, size_t n_fds, VarlinkCall **ret)
+int varlink_call_new(VarlinkConnection *c, const VarlinkCallMessage *m, const int *fds, size_t n_fds,
+                     VarlinkCall **ret)
 {
-        size_t n = strlen(method) + 1;
-        _cleanup_json_ json_t *owned = parameters;
+        size_t n = strlen(m->method) + 1;
+        _cleanup_json_ json_t *parameters = m->parameters ? json_incref(m->parameters) : json_object();
         _cleanup_free_ VarlinkCall *call = calloc(1, sizeof(*call) + n);
         _cleanup_free_ int *copy = NULL;
 
-        if (!call || (n_fds > 0 && !(copy = NEW(int, n_fds))))
+        if (!parameters || !call || (n_fds > 0 && !(copy = NEW(int, n_fds))))
                 return -ENOMEM;
         if (n_fds > 0)
                 memcpy(copy, fds, n_fds * sizeof(int));
@@ -44,14 +44,14 @@ int varlink_call_new(VarlinkConnection *c, const char *method, json_t *parameter
         call->refs = 1;
         call->connection = c;
         call->peer = c->peer;
-        call->parameters = TAKE_PTR(owned);
-        call->more = more;
-        call->oneway = oneway;
+        call->parameters = TAKE_PTR(parameters);
+        call->more = m->more;
+        call->oneway = m->oneway;
         call->n_fds = n_fds;
         call->fds = TAKE_PTR(copy);
-        memcpy(call->method, method, n);
+        memcpy(call->method, m->method, n);
         varlink_writer_init(&call->held);
-        list_append(oneway ? &c->oneways : &c->calls, &call->link);
+        list_append(m->oneway ? &c->oneways : &c->calls, &call->link);
         c->n_calls++;
         *ret = TAKE_PTR(call);
         return 0;

@@ -18,20 +18,14 @@
 #include "basic/strings.h"
 #include "common/json/json.h"
 
-typedef struct CallMessage {
-        const char *method;
-        json_t *parameters; /* borrowed, may be NULL */
-        bool more, oneway;
-} CallMessage;
-
 static const JsonField call_fields[] = {
-        { "method", JSON_FIELD_STRING, offsetof(CallMessage, method), JSON_FIELD_MANDATORY, 0 },
-        { "parameters", JSON_FIELD_OBJECT, offsetof(CallMessage, parameters), 0, 0 },
-        { "more", JSON_FIELD_BOOLEAN, offsetof(CallMessage, more), 0, 0 },
-        { "oneway", JSON_FIELD_BOOLEAN, offsetof(CallMessage, oneway), 0, 0 },
+        { "method", JSON_FIELD_STRING, offsetof(VarlinkCallMessage, method), JSON_FIELD_MANDATORY, 0 },
+        { "parameters", JSON_FIELD_OBJECT, offsetof(VarlinkCallMessage, parameters), 0, 0 },
+        { "more", JSON_FIELD_BOOLEAN, offsetof(VarlinkCallMessage, more), 0, 0 },
+        { "oneway", JSON_FIELD_BOOLEAN, offsetof(VarlinkCallMessage, oneway), 0, 0 },
 };
 
-static int parse_call(const char *text, size_t size, json_t **ret, CallMessage *ret_call)
+static int parse_call(const char *text, size_t size, json_t **ret, VarlinkCallMessage *ret_call)
 {
         _cleanup_json_ json_t *message = NULL;
 
@@ -110,7 +104,7 @@ static void route(VarlinkServer *s, VarlinkCall *call)
 int varlink_dispatch(VarlinkConnection *c, const char *text, size_t size, const int *fds, size_t n_fds)
 {
         _cleanup_json_ json_t *message = NULL;
-        CallMessage m = { 0 };
+        VarlinkCallMessage m = { 0 };
 
         assert(c);
         assert(c->server);
@@ -120,10 +114,7 @@ int varlink_dispatch(VarlinkConnection *c, const char *text, size_t size, const 
                 return r;
 
         _cleanup_(varlink_call_unrefp) VarlinkCall *call = NULL;
-        json_t *parameters = m.parameters ? json_incref(m.parameters) : json_object();
-        if (!parameters)
-                return -ENOMEM;
-        r = varlink_call_new(c, m.method, parameters, m.more, m.oneway, fds, n_fds, &call);
+        r = varlink_call_new(c, &m, fds, n_fds, &call);
         if (r < 0)
                 return r;
         route(c->server, call);

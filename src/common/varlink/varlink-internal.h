@@ -128,9 +128,16 @@ size_t varlink_connection_queued(const VarlinkConnection *c);
 /* varlink-dispatch.c: one message. 0, or a negative errno if the peer does not speak varlink. */
 int varlink_dispatch(VarlinkConnection *c, const char *text, size_t size, const int *fds, size_t n_fds);
 
-/* varlink-call.c. _new() takes the descriptors on success, and steals `parameters` always. */
-int varlink_call_new(VarlinkConnection *c, const char *method, json_t *parameters, bool more, bool oneway,
-                     const int *fds, size_t n_fds, VarlinkCall **ret);
+/* What a message says, borrowed from it. */
+typedef struct VarlinkCallMessage {
+        const char *method;
+        json_t *parameters; /* an object; NULL: an empty one */
+        bool more, oneway;  /* not both */
+} VarlinkCallMessage;
+
+/* varlink-call.c. _new() takes the descriptors on success. */
+int varlink_call_new(VarlinkConnection *c, const VarlinkCallMessage *m, const int *fds, size_t n_fds,
+                     VarlinkCall **ret);
 /* The peer of this call, which has been taken out of its connection, has gone. May free the call. */
 void varlink_call_gone(VarlinkCall *call);
 
