@@ -658,6 +658,30 @@ def test_reeved_is_killed_at_the_insertion():
             assert say(c, "Complete", "inserted_1")["task"]["status"] == "completed"
 
 
+@pytest.mark.parametrize("step, arguments", [
+    ("inserted", ["start", "--subsystem=learning", "--type=mission"]), ("finished", ["complete", "--message=done", "t"])])
+def test_a_script_outlives_reeved(step, arguments):
+    """Killed when it was stored and not yet answered: the command says it again, and it is there once."""
+    with Instance() as i:
+        with i.connect() as c:
+            start(c, "t")
+        i.kill(i.reeved)
+        i.start_reeved(env={"REEVE_CRASH_AT": f"reeved:{step}"})
+        environment = {**os.environ, "REEVE_SOCKET": i.path("io.reeve.Registry")}
+        with subprocess.Popen([REEVE, *arguments], env=environment, stdout=subprocess.PIPE, text=True) as p:
+            i.reeved.process.wait()
+            i.kill(i.reeved)
+            i.start_reeved()
+            out, _ = p.communicate(timeout=30)
+        assert p.returncode == 0, out
+        with i.connect() as c:
+            tasks = [t["task_id"] for t in c.call("List", {})["tasks"]]
+        assert tasks == ([out.strip()] if step == "inserted" else []) + ["t"]
+        with contextlib.closing(sqlite3.connect(f"file:{i.path('registry.db')}?mode=ro", uri=True)) as db:
+            topics = [topic for topic, in db.execute("SELECT topic FROM task_events WHERE task_id = ? ORDER BY number", tasks[:1])]
+        assert topics == ["task.created", "task.started"] + (["task.completed"] if step == "finished" else [])
+
+
 def test_another_boot():
     with Instance() as i, Reporter() as r:
         with i.connect() as c:
