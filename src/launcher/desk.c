@@ -51,7 +51,7 @@ static size_t list_fds(Keeper *k, Child *c, int *ret[static FDS_MAX])
 {
         int *all[] = {
                 &k->record_fd, &k->mount_fd,   &k->leaf_fd,  &k->output_fd, &k->proc_fd,  &k->net_fd,
-                &c->report_fd, &c->program_fd, &c->stdio[0], &c->stdio[1],  &c->stdio[2],
+                &c->report_fd, &c->program_fd, &c->stdio[0], &c->stdio[1],  &c->stdio[2], &c->proc_fd,
         };
 
         static_assert(ELEMENTSOF(all) <= FDS_MAX, "all fit into one message");
@@ -274,11 +274,9 @@ bool desk_gone(Launcher *l, pid_t keeper)
 
                 if (s->keeper != keeper)
                         continue;
-                bool idle = s->idle;
-
                 retire(s);
                 s->keeper = 0;
-                return idle;
+                return s->idle;
         }
         return false;
 }
@@ -331,7 +329,6 @@ Keeper *desk_next(const Keeper *k)
                 return NULL;
         if (!take_fds(&d->keeper, &d->child, &m))
                 _exit(KEEPER_EXIT_NOTHING_RAN);
-        d->child.proc_fd = d->keeper.proc_fd;
         d->keeper.desk = d;
         d->keeper.desk_fd = fd;
         d->keeper.record =

@@ -390,7 +390,6 @@ static void keep_one(Keeper *k)
 /* The record is closed, which is what reeved waits for, whether there is another task or not. */
 static Keeper *next_task(const Keeper *k)
 {
-        static const struct timespec no_time = { 0 };
         Corpse c;
         int keep[] = { k->desk_fd };
         sigset_t term;
@@ -403,7 +402,7 @@ static Keeper *next_task(const Keeper *k)
         sigaddset(&term, SIGTERM);
         Keeper *next = desk_next(k);
         /* It was told to stop while it had no task, or is about to be told so: this one is the last then. */
-        if (stop_wanted || sigtimedwait(&term, NULL, &no_time) == SIGTERM)
+        if (stop_wanted || sigtimedwait(&term, NULL, &(struct timespec){ 0 }) == SIGTERM)
                 was_told_to_stop = 1;
         stop_wanted = 0;
         hear(&(struct sigaction){ .sa_handler = SIG_DFL });
