@@ -5,6 +5,9 @@
  *     bench-launch bare N S              what the kernel alone can do for a launcher: mkdir of a leaf cgroup,
  *                                        clone3(CLONE_INTO_CGROUP | CLONE_PIDFD), execve, waitid, one read of
  *                                        cpu.stat, rmdir
+ *     bench-launch keeper N S            the same with a process for each task that forks it and waits for it, as a keeper does
+ *     bench-launch kept N S              ... and syncs a record of its end to a file of its worker's, as a database would that
+ *                                        groups nothing: what is left for everything else that reeve is
  *     bench-launch run N S SOCKET [BACKEND]   the same through reeve: Run, then Wait, over one connection for each worker
  *     bench-launch command N S ARGV...   whatever ARGV does to start it: systemd-run, tsp, reeve run
  *
@@ -66,6 +69,7 @@ struct Bench {
         char **operands;
         Tally *tallies;
         int folder_fd, mount_fd; /* bare */
+        int log_fd;              /* kept */
         char folder[64];
         VarlinkClient *client; /* run */
 };
@@ -149,6 +153,40 @@ static int bare_start_and_wait(Bench *b, uint64_t k)
         if (unlinkat(b->folder_fd, name, AT_REMOVEDIR) < 0 && r >= 0)
                 r = -errno;
         return r < 0 ? r : 0;
+}
+
+/* ---- keeper ---- */
+
+static int keeper_start_and_wait(Bench *b, uint64_t k)
+{
+        siginfo_t info;
+
+        pid_t pid = fork();
+        if (pid < 0)
+                return -errno;
+        if (pid == 0)
+                _exit(bare_start_and_wait(b, k) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED) < 0)
+                return -errno;
+        return info.si_code == CLD_EXITED && info.si_status == 0 ? 0 : -ECHILD;
+}
+
+/* In the directory that it was started in. */
+static int kept_enter(Bench *b)
+{
+        b->log_fd = open(".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+        return b->log_fd < 0 ? -errno : 0;
+}
+
+static int kept_start_and_wait(Bench *b, uint64_t k)
+{
+        static const char page[4096];
+
+        int r = keeper_start_and_wait(b, k);
+        if (r >= 0 && (pwrite(b->log_fd, page, sizeof(page), (off_t)(k % 1024 * sizeof(page))) < 0 ||
+                       fdatasync(b->log_fd) < 0))
+                r = -errno;
+        return r;
 }
 
 /* ---- run ---- */
@@ -271,6 +309,8 @@ static int command_start_and_wait(Bench *b, uint64_t k)
 
 static const Loop loops[] = {
         { "bare", "", 0, bare_prepare, NULL, bare_start_and_wait, bare_clean },
+        { "keeper", "", 0, bare_prepare, NULL, keeper_start_and_wait, bare_clean },
+        { "kept", "", 0, bare_prepare, kept_enter, kept_start_and_wait, bare_clean },
         { "run", " SOCKET [BACKEND]", 1, NULL, run_enter, run_start_and_wait, NULL },
         { "command", " ARGV...", 1, NULL, NULL, command_start_and_wait, NULL },
 };
