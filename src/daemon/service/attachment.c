@@ -181,7 +181,7 @@ static void take_final(Service *s, Task *t, AttemptRow *a)
         t->net = (NetRef){ 0 };
 }
 
-/* The end of the process was committed: is it that of the task? */
+/* The end of the process is on its way to the database: is it that of the task? */
 static void end_with_process(Service *s, Task *t, usec_t ended_boottime, int signal)
 {
         if (t->row.cancel_requested) {
@@ -210,9 +210,11 @@ static void leave(Service *s, Task *t, const Record *record, AttemptRow *a, serv
 
 /* ---- looking ---- */
 
-static bool is_over(const Task *t)
+/* While the launcher is asked, whoever waits for its answer looks. */
+static bool is_not_to_be_taken(const Task *t)
 {
-        return (t->doing & (TASK_DOING_FINISH | TASK_DOING_INSERT)) || t->row.status != TASK_ACTIVE ||
+        return t->report->attached == ATTACHED_ASKED ||
+               (t->doing & (TASK_DOING_FINISH | TASK_DOING_INSERT)) || t->row.status != TASK_ACTIVE ||
                (t->report->attached == ATTACHED_OVER && t->report->attached_pid != 0);
 }
 
@@ -247,8 +249,9 @@ int service_attachment_take(Service *s, Task *t, service_task_t callback, void *
 
         assert(s);
         assert(t);
+        assert(!callback || !service_has_processes(t));
 
-        if (!t->report || is_over(t))
+        if (!t->report || is_not_to_be_taken(t))
                 return 0;
         int r = map_record(s, t, &record);
         if (r < 0 || record_phase(record) <= RECORD_CLAIMED)

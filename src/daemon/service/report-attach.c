@@ -101,6 +101,37 @@ static Task *find(AttachOp *op)
         return NULL;
 }
 
+/* The record may tell of another process, whose request was cut off. */
+static void on_joined(const ReeveError *error, const TaskRow *row, void *userdata)
+{
+        _cleanup_(attach_op_freep) AttachOp *op = ASSERT_PTR(userdata);
+        ReeveError e = REEVE_ERROR_NULL;
+
+        const Task *t = error ? NULL : registry_get(op->service->registry, op->task_id);
+        if (t && t->report && !is_it(op, t->report)) {
+                reeve_error_set(&e, REEVE_ERROR_ALREADY_EXISTS, "task_id",
+                                "a process was attached to task '%s'", op->task_id);
+                error = &e;
+        }
+        op->callback(error, error ? NULL : row, op->userdata);
+}
+
+/* Has it joined, though nobody said so? Then the answer is given, or on its way, and `op` is gone. */
+static bool has_joined(AttachOp *op)
+{
+        Task *t = registry_get(op->service->registry, op->task_id);
+
+        if (!t || !t->report)
+                return false;
+        if (t->report->attached == ATTACHED_NONE)
+                return service_attachment_take(op->service, t, on_joined, op) > 0;
+        if (t->report->attached == ATTACHED_ASKED || !is_it(op, t->report))
+                return false;
+        op->callback(NULL, &t->row, op->userdata);
+        attach_op_free(op);
+        return true;
+}
+
 /* ---- moving it ---- */
 
 /* Nothing more is known from the answer than that the record may know more. */
@@ -111,7 +142,7 @@ static bool is_uncertain(const ReeveError *error)
 
 static void on_moved(const ReeveError *error, const LaunchResult *result, void *userdata)
 {
-        _cleanup_(attach_op_freep) AttachOp *op = ASSERT_PTR(userdata);
+        AttachOp *op = ASSERT_PTR(userdata);
         Service *s = op->service;
         ReeveError e = REEVE_ERROR_NULL;
 
@@ -121,14 +152,10 @@ static void on_moved(const ReeveError *error, const LaunchResult *result, void *
                 t->report->attached = ATTACHED_NONE;
         if (error && error->code == REEVE_ERROR_EXEC_FAILED) /* it ended before it could be moved */
                 launcher_client_forget(s->launcher, op->task_id, ATTACHED_ATTEMPT);
-        if (error && !is_uncertain(error)) {
-                refuse(op, error);
-                return;
-        }
-        if (t && service_attachment_take(s, t, op->callback, op->userdata) > 0)
+        if ((!error || is_uncertain(error)) && has_joined(op))
                 return;
         if (error && !launcher_client_is_connected(s->launcher)) {
-                service_hold(s, &TAKE_PTR(op)->held);
+                service_hold(s, &op->held);
                 return;
         }
         if (!error) {
@@ -138,6 +165,7 @@ static void on_moved(const ReeveError *error, const LaunchResult *result, void *
                 error = &e;
         }
         refuse(op, error);
+        attach_op_free(op);
 }
 
 static int launch(AttachOp *op, Task *t, const uint8_t *ticket, ReeveError *e)
@@ -169,8 +197,11 @@ static void on_authorized(const ReeveError *error, const uint8_t ticket[LAUNCHER
         Task *t = NULL;
 
         if (error && launcher_client_is_connected(s->launcher)) {
-                refuse(op, error);
-                attach_op_free(op);
+                /* Of a launcher that died after it had moved the process, the next one says that it belongs to a task. */
+                if (!has_joined(op)) {
+                        refuse(op, error);
+                        attach_op_free(op);
+                }
                 return;
         }
         if (!error && !(t = find(op)))
