@@ -3,7 +3,7 @@
 /* Values as text. jansson writes them, too, but looks at each character of a string as UTF-8 and prints each number by
  * printf(3); a registry that writes five tasks for each one that is reported spends a third of its time there. What is written
  * is what jansson would write (tests/unit/common/test-json.c compares): compact, members in their order, `"`, `\` and control
- * characters escaped, everything else as it is.
+ * characters escaped, everything else as it is. Reals have no more digits than they need: 0.4 is 0.4.
  *
  * Strings were valid UTF-8 when they were made; only those with anything but ASCII are looked at once more. Reals are left to
  * jansson. Pieces gather in a small buffer, so that the callback is not called for each of them. */
@@ -106,12 +106,22 @@ static int put_integer(Writer *w, int64_t n)
         return put(w, at, (size_t)(digits + sizeof(digits) - at));
 }
 
+/* 15 digits are enough for what people write, 17 for every number there is. */
 static int put_real(Writer *w, const json_t *j)
 {
+        static const size_t precisions[] = { JSON_REAL_PRECISION(15), JSON_REAL_PRECISION(17) };
         char text[REAL_SIZE];
+        size_t n = 0;
 
-        size_t n = json_dumpb(j, text, sizeof(text), JSON_COMPACT | JSON_ENCODE_ANY);
-        return n > 0 && n <= sizeof(text) ? put(w, text, n) : -1;
+        for (size_t i = 0; i < ELEMENTSOF(precisions); i++) {
+                n = json_dumpb(j, text, sizeof(text), JSON_COMPACT | JSON_ENCODE_ANY | precisions[i]);
+                if (n == 0 || n > sizeof(text))
+                        return -1;
+                _cleanup_json_ json_t *same = json_loadb(text, n, JSON_DECODE_ANY, NULL);
+                if (json_equal(same, j))
+                        break;
+        }
+        return put(w, text, n);
 }
 
 static int put_value(Writer *w, json_t *j);

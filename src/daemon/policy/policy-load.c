@@ -31,7 +31,7 @@ static const char builtin_text[] =
                 "      - {at: 80%, do: notify}\n"
                 "      - {at: 100%, do: notify}\n"
                 "  verification: {required: no, accepts_reported: yes}\n"
-                "  retry: {backoff: 5s, max_backoff: 5m, on: [exit-code, signal, core-dump, oom]}\n"
+                "  retry: {backoff: 5s, max_backoff: 5min, on: [exit-code, signal, core-dump, oom]}\n"
                 "  hooks: {timeout: 1min}\n"
                 "  anomaly: {factor: 3, min_samples: 5}\n"
                 "  retention: {snapshots: infinity, output: infinity, tasks: infinity}\n";

@@ -205,7 +205,8 @@ static void test_string_lossy(void **state)
 
 static void assert_as_jansson(json_t *j)
 {
-        _cleanup_free_ char *expected = json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY),
+        _cleanup_free_ char *expected = json_dumps(j,
+                                                   JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)),
                             *text = json_format(j);
 
         assert_non_null(expected);
@@ -233,6 +234,26 @@ static void test_format(void **state)
                 _cleanup_json_ json_t *j = json_loads(values[i], JSON_DECODE_ANY, NULL);
                 assert_non_null(j);
                 assert_as_jansson(j);
+        }
+}
+
+static void test_format_reals(void **state)
+{
+        static const struct {
+                double value;
+                const char *text;
+        } cases[] = {
+                { 0.4, "0.4" },
+                { 1.0, "1.0" },
+                { 0.1 + 0.2, "0.30000000000000004" },
+                { 1.0 / 3, "0.33333333333333331" },
+                { -2.5e-9, "-2.5e-9" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                _cleanup_json_ json_t *j = json_real(cases[i].value);
+                _cleanup_free_ char *text = json_format(j);
+                assert_string_equal(text, cases[i].text);
         }
 }
 
@@ -292,6 +313,7 @@ int main(void)
                 cmocka_unit_test(test_set_and_get),
                 cmocka_unit_test(test_string_lossy),
                 cmocka_unit_test(test_format),
+                cmocka_unit_test(test_format_reals),
                 cmocka_unit_test(test_format_long),
                 cmocka_unit_test(test_format_refuses),
         };
