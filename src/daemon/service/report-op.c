@@ -3,7 +3,8 @@
 /* From a request to something that can wait: for the row to be inserted, or for the database.
  *
  * All that a request has is borrowed; what is said of a task whose row is being written is taken up later, so it is copied.
- * Of an end a hash of everything that was said is taken, by which the same end said again is known from another one. */
+ * Of an end a hash of everything that was said is taken, by which the same end said again is known from another one. What needs no
+ * task to be judged is judged here; whether it may be said of this task, and what comes of it, is report.c's. */
 
 #include "daemon/service/report-op.h"
 
