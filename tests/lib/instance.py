@@ -286,6 +286,15 @@ class Instance:
                 pids += procs(d) + procs(os.path.join(d, "keeper"))  # on its way, and there
         return pids
 
+    def wait_for_keepers(self, but=()):
+        """Until there are no others than `but`."""
+        for pid in set(self.keepers()) - set(but):
+            with contextlib.suppress(ProcessLookupError):
+                fd = os.pidfd_open(pid)
+                assert wait_exit(fd, 30), f"keeper {pid} stays"
+                os.close(fd)
+        assert set(self.keepers()) <= set(but)
+
     def spent(self):
         """How many attempts the launcher's list of spent tickets has."""
         return sum(len(names) for _, _, names in os.walk(self.path("launcher-state", "spent")))

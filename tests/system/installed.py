@@ -8,6 +8,7 @@ import re
 import select
 import subprocess
 import tempfile
+import time
 
 UNITS = ("reeve-launcher.socket", "reeved.socket", "reeve-launcher.service", "reeved.service")
 SERVICES = UNITS[2:]
@@ -134,12 +135,12 @@ def processes(pattern):
 
 
 def leftovers():
-    """Cgroups of tasks that have ended, after the moment that a keeper takes to remove its own."""
-    for _ in range(50):
+    """Cgroups of tasks that have ended, after the moment until somebody removes them: at most a second or so (recover.c)."""
+    deadline = time.monotonic() + 10
+    while True:
         leaves = []
         for path, directories, _ in os.walk(f"{POOL}/tasks"):
             leaves += [os.path.join(path, d) for d in directories if re.search(r"\.\d+$", d)]
-        if not leaves:
-            return []
+        if not leaves or time.monotonic() > deadline:
+            return leaves
         sh("true")
-    return leaves

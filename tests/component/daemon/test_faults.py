@@ -236,6 +236,7 @@ def test_read_only_file_system(mount, place):
         i.kill(i.reeved, number=15)
         before = tree(i.root)
         i.kill(i.launcher, number=15)
+        i.wait_for_keepers()
         check(libc.mount(b"tmpfs", place.encode(), b"tmpfs", MS_REMOUNT | MS_RDONLY, b"mode=755"))
         status, log = start_reeved_alone(i.root)
         assert status > 0, (status, log)

@@ -5,14 +5,13 @@ is, and nobody may stay: seen from outside, through the instance's cgroups and /
 Whether a keeper is still there when the next task comes is a matter of 50 ms, so each test tries until it saw one.
 """
 
-import contextlib
 import os
 import pwd
 import signal
 
 import pytest
 
-from instance import Instance, cgroup2_mount, wait_exit
+from instance import Instance, cgroup2_mount
 
 pytestmark = pytest.mark.skipif(cgroup2_mount() is None, reason="keepers in scopes and of families of processes have one task")
 NOBODY = pwd.getpwnam("nobody")
@@ -34,15 +33,6 @@ def start_of(pid):
 def keepers(i):
     """(pid, start) of each: pids are used again."""
     return {(k, s) for k in i.keepers() if (s := start_of(k))}
-
-
-def until_gone(i, but=()):
-    for pid in set(i.keepers()) - set(but):
-        with contextlib.suppress(ProcessLookupError):
-            fd = os.pidfd_open(pid)
-            assert wait_exit(fd, 30), f"keeper {pid} stays"
-            os.close(fd)
-    assert set(i.keepers()) <= set(but)
 
 
 class Gate:
@@ -71,7 +61,7 @@ def birth(i, **kwargs):
 def test_a_second_task_is_born_like_a_first():
     with Instance() as i:
         fresh = birth(i)
-        until_gone(i)
+        i.wait_for_keepers()
         secret = {"env": {"PATH": "/usr/bin:/bin", "SECRET": "of-another"}, "umask": "0077"}
         with i.connect() as c:
             for n in range(TRIES):
@@ -86,7 +76,7 @@ def test_a_second_task_is_born_like_a_first():
                     break
             else:
                 pytest.fail(f"no keeper took a second task in {TRIES} tries")
-        until_gone(i)
+        i.wait_for_keepers()
 
 
 def test_another_user_follows_root():
@@ -112,7 +102,7 @@ def test_nobody_stays():
     with Instance() as i, i.connect() as c:
         for task in [i.run(["/bin/true"], connection=c) for _ in range(20)]:
             i.wait(task["task_id"], c)
-        until_gone(i)
+        i.wait_for_keepers()
         assert i.records() == [] and i.leaves() == []
 
 
@@ -129,7 +119,7 @@ def test_an_idle_keeper_that_is_killed_costs_no_task():
                 t = i.run(["/bin/sh", "-c", "exit 3"], connection=c)
                 t = i.wait(t["task_id"], c)
                 assert (t["status"], t.get("exit_status")) == ("failed", 3), (number, t)
-        until_gone(i)
+        i.wait_for_keepers()
 
 
 def test_a_keeper_told_to_stop_takes_no_other_task():
@@ -154,7 +144,7 @@ def test_more_tasks_than_desks():
             g.open()
         for t in tasks:
             assert i.wait(t["task_id"], c)["exit_status"] == 7
-        until_gone(i)
+        i.wait_for_keepers()
 
 
 def test_a_launcher_that_dies_leaves_no_idle_keeper():
@@ -165,12 +155,12 @@ def test_a_launcher_that_dies_leaves_no_idle_keeper():
         with open(f"/proc/{sleeper['pid']}/stat", encoding="ascii") as f:
             parent = int(f.read().rpartition(")")[2].split()[1])
         i.kill(i.launcher)
-        until_gone(i, but=[parent])
+        i.wait_for_keepers(but=[parent])
         i.start_launcher()
         with i.connect() as c:
             c.call("Cancel", {"task_id": sleeper["task_id"]})
             i.wait(sleeper["task_id"], c)
-        until_gone(i)
+        i.wait_for_keepers()
 
 
 def test_a_task_too_large_for_a_desk():
