@@ -10,10 +10,6 @@
  * - secure_delete=ON overwrites what is deleted: specifications hold environments, and environments hold secrets.
  * - foreign_keys stay off: rows of a task are written after the task's own by one writer, a task is never renamed, and
  *   retention deletes in an order of its own. A check on each insert would buy nothing.
- * - The writer does not evaluate CHECK constraints: what they are about are names from tables of ours and numbers that were
- *   checked on arrival, and for each IN of a list SQLite builds a B-tree, each time, which took a third of an insert. They
- *   hold all the same: tests write every name there is and have them checked, and the check when the database is opened
- *   (store-schema.c), by a reader, evaluates them.
  * - trusted_schema=OFF and DEFENSIVE: a doctored file cannot make us run functions or overwrite the schema.
  *
  * Connections are opened without SQLite's own mutex: each belongs to one thread. */
@@ -32,7 +28,6 @@
         "PRAGMA wal_autocheckpoint = 0;"        \
         "PRAGMA journal_size_limit = 16777216;" \
         "PRAGMA secure_delete = ON;"            \
-        "PRAGMA ignore_check_constraints = ON;" \
         "PRAGMA temp_store = MEMORY;"           \
         "PRAGMA trusted_schema = OFF;"
 

@@ -408,6 +408,16 @@ static void test_verifications(void **state)
         assert_int_equal(fixture_ask(f, "SELECT cpu_usec FROM task_verifications WHERE rule = 3"), 5);
         assert_int_equal(fixture_ask(f, "SELECT count(*) FROM task_verifications WHERE cpu_usec IS NULL"),
                          1);
+
+        /* What no version writes is refused. */
+        written = (Written){};
+        v.rule = 4;
+        v.kind = (char *)"guess";
+        w = store_write_new(f->store, 0, on_written, &written);
+        assert_int_equal(store_write_verification(w, &v), 0);
+        assert_int_equal(store_write_submit(w), 0);
+        fixture_wait(f, &written.done, "a refusal");
+        assert_int_not_equal(written.code, REEVE_ERROR_NONE);
 }
 
 static void test_large_rows(void **state)
