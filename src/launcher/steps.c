@@ -10,15 +10,17 @@
  * launcher. If it ends before, reeved asks the launcher. */
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "common/cgroup/cgroup.h"
 #include "launcher/launcher.h"
+
+#define NICE_MOST (-20)
 
 _noreturn_ static void run(Launcher *l, pid_t parent)
 {
@@ -32,9 +34,9 @@ _noreturn_ static void run(Launcher *l, pid_t parent)
         fd_close_all_but(keep, ELEMENTSOF(keep));
         (void)cgroup_open_mount(&l->pool.mount_fd, NULL); /* without one tasks are families of processes */
         launcher_prefer();
-        /* What it does is short, and late as soon as it waits: before everything of the normal policy, if that is allowed. */
-        (void)sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK,
-                                 &(struct sched_param){ .sched_priority = 1 });
+        /* What it does is short, and late as soon as it waits. A real-time policy would keep the whole host from enabling the
+         * cpu controller, where the kernel has CONFIG_RT_GROUP_SCHED. */
+        (void)setpriority(PRIO_PROCESS, 0, NICE_MOST);
         l->only_steps = true;
         int r = sd_event_new(&l->event);
         if (r >= 0)
