@@ -9,6 +9,7 @@ import subprocess
 
 import pytest
 
+import checks
 import spec
 from instance import REEVE, Instance, cgroup2_mount
 from people import Person
@@ -56,7 +57,7 @@ def test_from_the_command_line():
         assert (t["status"], t["exit_status"], t.get("outcome")) == ("completed", 0, None), t
         assert t["usage_sources"]["cpu_usec"] == "kernel-final" and t["duration_seconds"] >= 0, t
         assert reeve(i, "logs", task) == "", "its output is its own"
-        assert (i.records(), i.leaves()) == ([], [])
+        checks.check_nothing_left(i)
 
 
 def test_ends():
