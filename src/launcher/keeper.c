@@ -15,8 +15,8 @@
  * finds the record after a kill of this process finds all that was known.
  *
  * Nothing here allocates, and the first act is to close what is the launcher's. The record is mapped; the last thing
- * that happens to it is `ended`, then the leaf goes, then the process, whose exit closes the record: that is the
- * event that reeved waits for. */
+ * that happens to it is `ended`, then the leaf goes (not one that systemd may be walking: recover.c), then the record is
+ * closed, by the process's exit if no other task came: that is the event that reeved waits for. */
 
 #include "launcher/keeper.h"
 

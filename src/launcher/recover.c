@@ -4,7 +4,7 @@
  *
  *     new, claimed   it provably never ran: everything about it is taken back
  *     started        its keeper was killed: a new one adopts the task, alive or not
- *     ended          complete; only its leaf may be left
+ *     ended          complete; only its leaf may be left, or a scope that systemd forgot
  *
  * Records of another boot that had started are reeved's business alone: their processes are gone, and so is their
  * cgroup. One that was only claimed is taken back as any other, so that the task can be started now. A record

@@ -31,6 +31,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bench-clock.h"
 #include "basic/fd.h"
 #include "basic/parse.h"
 #include "basic/strings.h"
@@ -73,14 +74,6 @@ struct Bench {
         char folder[64];
         VarlinkClient *client; /* run */
 };
-
-static usec_t now(void)
-{
-        struct timespec ts;
-
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return usec_from_timespec(&ts);
-}
 
 static char *const plain_argv[] = { (char *)"/bin/true", NULL };
 static char *const plain_env[] = { (char *)"PATH=/usr/bin:/bin", NULL };

@@ -13,8 +13,8 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
+#include "bench-clock.h"
 #include "basic/parse.h"
 #include "basic/strings.h"
 #include "common/tlog/log-entry.h"
@@ -25,23 +25,6 @@
 #define BYTES_MIN   200
 #define BYTES_MAX   65536
 #define THREADS_MAX 256
-
-static usec_t now(void)
-{
-        struct timespec ts;
-
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return usec_from_timespec(&ts);
-}
-
-static usec_t cpu(void)
-{
-        struct rusage used;
-
-        getrusage(RUSAGE_SELF, &used);
-        return (usec_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * USEC_PER_SEC +
-               (usec_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
-}
 
 static void print_rate(int workers, uint64_t entries, usec_t begin, usec_t cpu_begin)
 {

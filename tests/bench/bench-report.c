@@ -19,12 +19,12 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "bench-clock.h"
 #include "basic/fd.h"
 #include "basic/parse.h"
 #include "basic/strings.h"
@@ -35,23 +35,6 @@
 #define RECEIVED    (1 << 20)
 #define SUCCESS     "{\"parameters\""
 #define SYNCED_SIZE (8U << 20)
-
-static usec_t now(void)
-{
-        struct timespec ts;
-
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return usec_from_timespec(&ts);
-}
-
-static usec_t cpu(void)
-{
-        struct rusage used;
-
-        getrusage(RUSAGE_SELF, &used);
-        return (usec_t)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * USEC_PER_SEC +
-               (usec_t)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
-}
 
 static void print_rate(uint64_t tasks, usec_t begin, usec_t cpu_begin)
 {

@@ -21,6 +21,7 @@
 #include <systemd/sd-event.h>
 #include <unistd.h>
 
+#include "bench-clock.h"
 #include "basic/fd.h"
 #include "basic/parse.h"
 #include "basic/strings.h"
@@ -54,14 +55,6 @@ struct Bench {
         int n_workers, n_running, status;
         Worker workers[WORKERS_MAX];
 };
-
-static usec_t now(void)
-{
-        struct timespec ts;
-
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return usec_from_timespec(&ts);
-}
 
 static void fail(Bench *b, const char *what, const char *why)
 {
